@@ -1,0 +1,8 @@
+//! Tradebridge joins ERP systems and B2B webshops.
+//!
+//! Data climbs from the ERP to the shop, orders come down the same stairs; `docs/ARCHITECTURE.md`
+//! draws them. A room imports only from rooms below it:
+//! `main -> cli -> daemon -> api, console -> publish, orders -> sync, answers, queue ->
+//! connector, mapping, store, trade -> expression -> model, record, config, telemetry`.
+
+pub mod record;
