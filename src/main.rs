@@ -1,1 +1,3 @@
-fn main(){}
+//! The program `tradebridge`: everything is in the library.
+
+fn main() {}
