@@ -108,11 +108,11 @@ fn imports_point_down_the_stairs() {
     let mut wrong = Vec::new();
     for file in &files {
         let own = module(file, &root);
-        let Some(room) = own.first() else { continue };
-        let own_step = step(room).unwrap_or_else(|| panic!("src/{room} is a room that the stairs do not know"));
+        let Some(home) = own.first() else { continue };
+        let own_step = step(home).unwrap_or_else(|| panic!("src/{home} is a room that the stairs do not know"));
         for import in imports(&code(file)) {
             let Some(other) = import.first() else { continue };
-            if other == room {
+            if other == home {
                 continue;
             }
             let Some(other_step) = step(other) else { continue };

@@ -1,3 +1,5 @@
 //! Integration tests, one binary: what a user of the project would miss if it broke.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod architecture;
