@@ -5,4 +5,5 @@
 //! `main -> cli -> daemon -> api, console -> publish, orders -> sync, answers, queue ->
 //! connector, mapping, store, trade -> expression -> model, record, config, telemetry`.
 
+pub mod config;
 pub mod record;

@@ -54,9 +54,7 @@ pub struct Map {
 impl Map {
     /// An empty map with room for `capacity` entries.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            entries: Vec::with_capacity(capacity),
-        }
+        Self { entries: Vec::with_capacity(capacity) }
     }
 
     /// The number of entries.
@@ -95,11 +93,7 @@ impl Map {
         {
             return Some((hint, v));
         }
-        self.entries
-            .iter()
-            .enumerate()
-            .find(|(_, (n, _))| &**n == name)
-            .map(|(i, (_, v))| (i, v))
+        self.entries.iter().enumerate().find(|(_, (n, _))| &**n == name).map(|(i, (_, v))| (i, v))
     }
 
     /// The value of a name, for changing it.
@@ -115,9 +109,7 @@ impl Map {
 
 impl FromIterator<(Arc<str>, Value)> for Map {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(entries: I) -> Self {
-        Self {
-            entries: entries.into_iter().collect(),
-        }
+        Self { entries: entries.into_iter().collect() }
     }
 }
 
@@ -155,7 +147,9 @@ impl Value {
         match json {
             serde_json::Value::Null => Self::Null,
             serde_json::Value::Bool(b) => Self::Bool(b),
-            serde_json::Value::Number(n) => number_from_text(n.as_str()).map_or_else(|| Self::Text(n.to_string()), Self::Number),
+            serde_json::Value::Number(n) => {
+                number_from_text(n.as_str()).map_or_else(|| Self::Text(n.to_string()), Self::Number)
+            }
             serde_json::Value::String(s) => Self::Text(s),
             serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from_json).collect()),
             serde_json::Value::Object(fields) => {
@@ -266,7 +260,10 @@ mod tests {
     fn json_numbers_keep_every_digit() {
         assert_eq!(json("12.50"), Value::Number("12.50".parse().unwrap()));
         assert_eq!(json("1.5e3"), Value::Number("1500".parse().unwrap()));
-        assert_eq!(json("0.1000000000000000055511151231257827"), Value::Text("0.1000000000000000055511151231257827".into()));
+        assert_eq!(
+            json("0.1000000000000000055511151231257827"),
+            Value::Text("0.1000000000000000055511151231257827".into())
+        );
         assert_eq!(json("1e400"), Value::Text("1e400".into()));
     }
 
