@@ -5,5 +5,7 @@
 //! `main -> cli -> daemon -> api, console -> publish, orders -> sync, answers, queue ->
 //! connector, mapping, store, trade -> expression -> model, record, config, telemetry`.
 
+pub mod config;
 pub mod model;
 pub mod record;
+pub mod store;

@@ -1,0 +1,14 @@
+//! The files a person writes: TOML documents that remember where everything stands, their check
+//! against a schema, and the daemon's own configuration with its environment overrides and secrets.
+//!
+//! What does not live here: what manifests and mappings mean (`connector`, `mapping`), and anything
+//! that acts on the configuration.
+
+pub mod document;
+pub mod place;
+pub mod schema;
+pub mod suggest;
+pub mod values;
+
+pub use document::Document;
+pub use place::{KeyPath, Position, Problem, Problems};

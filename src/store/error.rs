@@ -1,0 +1,66 @@
+//! What can go wrong with a store.
+
+use std::path::PathBuf;
+
+/// A store's answer.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What can go wrong with a store, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process has the store.
+    #[error("{} is in use by another process; stop that one, or give this one a store of its own", .0.display())]
+    Locked(PathBuf),
+    /// The store's file or directory cannot be used.
+    #[error("cannot open the store {}: {source}; check that the directory exists and is writable", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store's file is damaged.
+    #[error("the store {} is damaged ({message}); restore it from a backup and run `tradebridge recover`", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the engine says.
+        message: String,
+    },
+    /// The store's schema is older than the program.
+    #[error("the store's schema is at version {found}, this program needs {needed}; run `tradebridge migrate`")]
+    NotMigrated {
+        /// The version found.
+        found: i64,
+        /// The version needed.
+        needed: i64,
+    },
+    /// There is no room left.
+    #[error(
+        "there is no space left for the store; nothing of the page was written, and the run goes on from it once there is"
+    )]
+    Full(#[source] sqlx::Error),
+    /// A stored value is not what was written.
+    #[error("the store holds a {what} that cannot be read: {message}")]
+    Unreadable {
+        /// What it is.
+        what: &'static str,
+        /// Why not.
+        message: String,
+    },
+    /// A migration failed.
+    #[error("the store cannot be migrated: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// Anything else the engine says.
+    #[error("the store failed: {0}")]
+    Engine(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_FULL, https://www.sqlite.org/rescode.html#full
+        let full = error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "13");
+        if full { Self::Full(error) } else { Self::Engine(error) }
+    }
+}

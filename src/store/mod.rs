@@ -1,0 +1,99 @@
+//! Where the canonical parts, the runs that bring them and the feed of their changes are kept.
+//!
+//! The traits here are small, by use, and assume nothing of the engine: every method works on a page, never on a
+//! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
+
+mod error;
+pub mod sqlite;
+mod types;
+
+use async_trait::async_trait;
+
+pub use error::{Result, StoreError};
+pub use types::{
+    Applied, Change, Cursor, Difference, Head, Known, ListQuery, Operation, Owned, Page, Part, Rejection, Run,
+    RunCounts, RunFilter, RunState, Source, SourceId, Stored,
+};
+
+use crate::model::{Entity, Key, PartKind};
+
+/// Reading and recognising parts.
+#[async_trait]
+pub trait Parts: Send + Sync {
+    /// The source of a connection's stream of a kind, made where it is new.
+    async fn source(&self, connection: &str, stream: &str, kind: PartKind) -> Result<Source>;
+
+    /// What is stored for the keys of a source, in the order asked; nothing where a key is not stored.
+    async fn known(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<Known>>>;
+
+    /// Who owns the canonical keys (key and part) of a kind, in the order asked.
+    async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>>;
+
+    /// How many parts of a source are alive.
+    async fn count(&self, source: SourceId) -> Result<u64>;
+
+    /// The source's living parts after a part identifier, in the order of identifiers: for finding what is absent.
+    async fn living(&self, source: SourceId, after: i64, limit: u32) -> Result<Vec<Stored>>;
+
+    /// The parts of entities by key, main part first: what an entity is assembled from.
+    async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>>;
+
+    /// Main parts of an entity in the order of their keys.
+    async fn list(&self, query: &ListQuery) -> Result<Vec<Part>>;
+}
+
+/// Runs: what is staged, held, applied and rejected.
+#[async_trait]
+pub trait Runs: Send + Sync {
+    /// Records a run that begins.
+    async fn begin_run(&self, run: &Run) -> Result<()>;
+
+    /// The source's run that did not end, with the seen parts of its committed pages.
+    async fn unfinished(&self, source: SourceId) -> Result<Option<(Run, Vec<Vec<u8>>)>>;
+
+    /// Commits a page of a run: place, counts, seen parts, differences and rejections, all or nothing.
+    async fn commit_page(&self, run: &Run, page: &Page) -> Result<()>;
+
+    /// Commits differences straight to the parts, with the run's place: for a first load, which no guard holds.
+    async fn commit_load(&self, run: &Run, page: &Page) -> Result<Applied>;
+
+    /// Applies at most `limit` of the run's staged differences, in order, each only where the stored hash is still
+    /// the one it was staged against. Says what was applied; nothing left is `applied + superseded == 0`.
+    async fn apply_page(&self, run: &str, limit: u32) -> Result<Applied>;
+
+    /// Records a run's state and counts; an ended run drops what it kept for going on.
+    async fn save_run(&self, run: &Run) -> Result<()>;
+
+    /// Ends a run well: its source was verified at its end.
+    async fn finish_run(&self, run: &Run) -> Result<()>;
+
+    /// Drops a run's staged differences and seen parts.
+    async fn discard_staged(&self, run: &str) -> Result<()>;
+
+    /// A run.
+    async fn run(&self, id: &str) -> Result<Option<Run>>;
+
+    /// Runs, the newest first.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>>;
+
+    /// A run's staged differences after a position, for showing them.
+    async fn staged(&self, run: &str, after: i64, limit: u32) -> Result<Vec<Difference>>;
+
+    /// A source's rejected records.
+    async fn rejections(&self, source: Option<SourceId>, limit: u32) -> Result<Vec<Rejection>>;
+}
+
+/// The feed of changes: each entity once, at its newest sequence.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// Where the feed ends now, and its epoch.
+    async fn head(&self) -> Result<Head>;
+
+    /// Changed entities after a sequence, in its order.
+    async fn changes(&self, after: i64, entities: &[Entity], limit: u32) -> Result<Vec<Change>>;
+}
+
+/// Everything a daemon needs of a store.
+pub trait Store: Parts + Runs + Feed + std::fmt::Debug {}
+
+impl<T: Parts + Runs + Feed + std::fmt::Debug> Store for T {}

@@ -1,0 +1,126 @@
+//! The store on one machine: SQLite with a write-ahead log, one process by lock, one writer, many readers.
+//!
+//! Pages are transactions of some thousand rows, so that short writes pass between them; readers are never blocked.
+
+mod feed;
+mod parts;
+mod rows;
+mod runs;
+mod write;
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row as _, Sqlite, Transaction};
+
+use super::{Result, StoreError};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/sqlite/migrations");
+
+/// How long a write waits for the one before it.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// Readers at once.
+const READERS: u32 = 4;
+
+/// A SQLite store.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: SqlitePool,
+    reader: SqlitePool,
+    /// Held for as long as the store is open: a second process is refused.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the store in a file, made with its directory where it is new. With `migrate` the schema is brought up
+    /// to this program's version; without, an older schema is refused.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] where another process has it, [`StoreError::Damaged`] where the file is no sound
+    /// database, [`StoreError::NotMigrated`], [`StoreError::Open`].
+    pub async fn open(path: &Path, migrate: bool) -> Result<Self> {
+        let lock = lock(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .statement_cache_capacity(256);
+        let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(BUSY);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(|e| opening(path, e))?;
+        let sound: String =
+            sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&writer).await.map_err(|e| opening(path, e))?;
+        if sound != "ok" {
+            return Err(StoreError::Damaged { path: path.to_owned(), message: sound });
+        }
+        if migrate {
+            MIGRATIONS.run(&writer).await?;
+        } else {
+            check_version(&writer).await?;
+        }
+        sqlx::query("INSERT INTO store (one, epoch, sequence) VALUES (1, ?, 0) ON CONFLICT DO NOTHING")
+            .bind(uuid::Uuid::now_v7().simple().to_string())
+            .execute(&writer)
+            .await?;
+        let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(|e| opening(path, e))?;
+        Ok(Self { writer, reader, _lock: lock })
+    }
+
+    /// Closes the store: waits for what is under way and writes the log back.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that writes; the write lock is taken at once, so that it never has to be upgraded.
+    async fn write(&self) -> Result<Transaction<'_, Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+fn lock(path: &Path) -> Result<File> {
+    let open = |source| StoreError::Open { path: path.to_owned(), source };
+    if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::create_dir_all(directory).map_err(open)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(open(source)),
+    }
+}
+
+fn opening(path: &Path, error: sqlx::Error) -> StoreError {
+    // SQLITE_CORRUPT and SQLITE_NOTADB, https://www.sqlite.org/rescode.html
+    let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
+    match code.map(|c| c & 0xff) {
+        Some(11 | 26) => StoreError::Damaged { path: path.to_owned(), message: error.to_string() },
+        Some(14 | 8) => StoreError::Open { path: path.to_owned(), source: std::io::Error::other(error.to_string()) },
+        _ => error.into(),
+    }
+}
+
+async fn check_version(pool: &SqlitePool) -> Result<()> {
+    let needed = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
+    let there: Option<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'")
+            .fetch_optional(pool)
+            .await?;
+    let found = if there.is_some() {
+        sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM _sqlx_migrations WHERE success")
+            .fetch_one(pool)
+            .await?
+            .try_get("version")?
+    } else {
+        0
+    };
+    if found < needed { Err(StoreError::NotMigrated { found, needed }) } else { Ok(()) }
+}

@@ -1,0 +1,332 @@
+//! What goes into a store and comes out of it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::hash::ContentHash;
+use crate::model::{Entity, Key, PartKind};
+
+/// A source's identifier in the store.
+pub type SourceId = i64;
+
+/// What feeds parts of one kind: a stream of a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Its identifier.
+    pub id: SourceId,
+    /// The connection's name.
+    pub connection: String,
+    /// The stream's name.
+    pub stream: String,
+    /// The kind of its parts.
+    pub kind: PartKind,
+    /// The end of its newest run that ended well; none before the first.
+    pub verified_at: Option<Timestamp>,
+    /// What the newest run that ended well had read: the transport's own words.
+    pub place: Option<Value>,
+}
+
+/// What is stored under a source's key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// The part's identifier.
+    pub id: i64,
+    /// The digest of the source row with its mapping.
+    pub source_hash: ContentHash,
+    /// The content's hash.
+    pub hash: ContentHash,
+    /// The canonical key it has.
+    pub key: Key,
+    /// Its identifier within the entity; empty for a main part.
+    pub part: String,
+}
+
+/// Who has a canonical key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Owned {
+    /// The source.
+    pub source: SourceId,
+    /// The connection of the source.
+    pub connection: String,
+    /// The key in the source.
+    pub source_key: String,
+}
+
+/// A living part as a pass over a source sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The part's identifier.
+    pub id: i64,
+    /// The key in the source.
+    pub source_key: String,
+    /// The canonical key.
+    pub key: Key,
+    /// Its identifier within the entity; empty for a main part.
+    pub part: String,
+    /// The content's hash.
+    pub hash: ContentHash,
+}
+
+/// A stored part with where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// Its kind.
+    pub kind: PartKind,
+    /// The entity's key.
+    pub key: Key,
+    /// Its identifier within the entity; empty for a main part.
+    pub part: String,
+    /// The canonical content.
+    pub content: Value,
+    /// The content's hash.
+    pub hash: ContentHash,
+    /// The connection it came from.
+    pub connection: String,
+    /// The stream it came from.
+    pub stream: String,
+    /// Its key in the stream.
+    pub source_key: String,
+    /// The run that brought this content.
+    pub run: String,
+    /// The digest of the mapping that made it.
+    pub mapping: String,
+    /// When this content was stored.
+    pub changed_at: Timestamp,
+    /// The feed's sequence of the entity's newest change; only main parts have it.
+    pub sequence: Option<i64>,
+}
+
+/// What a difference does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// A part is new or has other content.
+    Upsert,
+    /// A part is gone.
+    Delete,
+    /// The source row is another, its content is not: only the digest of the source row is noted.
+    Recognise,
+}
+
+/// A difference between a source and the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Its position in the run.
+    pub position: i64,
+    /// What it does.
+    pub operation: Operation,
+    /// The key in the source.
+    pub source_key: String,
+    /// The canonical key.
+    pub key: Key,
+    /// Its identifier within the entity; empty for a main part.
+    pub part: String,
+    /// Whom an agreement or a fact is about, as the store indexes it.
+    pub who: Option<String>,
+    /// What it is about, as the store indexes it.
+    pub what: Option<String>,
+    /// The content after; none where the part is gone or only recognised.
+    pub content: Option<Value>,
+    /// The stored content's hash that the difference was made against; none where the part is new.
+    pub before: Option<ContentHash>,
+    /// The content's hash after.
+    pub after: Option<ContentHash>,
+    /// The digest of the source row with its mapping.
+    pub source_hash: ContentHash,
+}
+
+/// A record that was not taken.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rejection {
+    /// The source's identifier.
+    pub source: SourceId,
+    /// The run that found it.
+    pub run: String,
+    /// The key in the source, or the place where the key cannot be told.
+    pub source_key: String,
+    /// Where it stands.
+    pub place: String,
+    /// Why it was not taken.
+    pub reason: String,
+    /// The record as it was read.
+    pub record: Value,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a run commits at once.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The page's number, counted from 0.
+    pub number: u32,
+    /// Seen parts, in the caller's own form.
+    pub seen: Vec<u8>,
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// What was not taken.
+    pub rejections: Vec<Rejection>,
+    /// Source keys that were taken now: their earlier rejections are over.
+    pub taken: Vec<String>,
+}
+
+/// A run's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Reading and staging.
+    Running,
+    /// Its differences are being applied.
+    Applying,
+    /// The guard holds it for approval.
+    Held,
+    /// It ended well.
+    Done,
+    /// It ended in an error.
+    Failed,
+    /// An operator refused it.
+    Refused,
+    /// A newer run took its place.
+    Superseded,
+}
+
+impl RunState {
+    /// The name in files, on the wire and in the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Applying => "applying",
+            Self::Held => "held",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// A run's counts, in records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCounts {
+    /// Read from the source.
+    pub read: u64,
+    /// Recognised as unchanged.
+    pub unchanged: u64,
+    /// New.
+    pub created: u64,
+    /// With other content.
+    pub updated: u64,
+    /// Gone.
+    pub deleted: u64,
+    /// Not taken.
+    pub rejected: u64,
+    /// Staged, but the stored content had changed meanwhile.
+    pub superseded: u64,
+    /// Price changes beyond the guard's size, zero prices included.
+    pub price_jumps: u64,
+}
+
+/// One execution of a sync.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Run {
+    /// Its identifier; sorts by time.
+    pub id: String,
+    /// The source's identifier.
+    pub source: SourceId,
+    /// The connection's name.
+    pub connection: String,
+    /// The stream's name.
+    pub stream: String,
+    /// The kind of its parts.
+    pub kind: PartKind,
+    /// Whether it is a complete pass.
+    pub complete: bool,
+    /// Its state.
+    pub state: RunState,
+    /// Its counts.
+    pub counts: RunCounts,
+    /// Pages committed.
+    pub pages: u32,
+    /// What it reads and how far it is: the transport's own words.
+    pub place: Option<Value>,
+    /// The digest of the mapping.
+    pub mapping: String,
+    /// Why it is held or failed.
+    pub reason: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Which runs to show.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Of one connection.
+    pub connection: Option<String>,
+    /// Of one kind.
+    pub kind: Option<PartKind>,
+    /// In one state.
+    pub state: Option<RunState>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What a page of differences did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Written.
+    pub applied: u64,
+    /// Left alone, since the stored content is another than the one staged against.
+    pub superseded: u64,
+}
+
+/// Which entities to list.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// The entity.
+    pub entity: Entity,
+    /// Only of these companies; empty: all.
+    pub companies: Vec<String>,
+    /// Only from these connections; empty: all.
+    pub connections: Vec<String>,
+    /// Only about one of these, as the store indexes whom an agreement is about; empty: all.
+    pub who: Vec<String>,
+    /// Only about one of these, as the store indexes what an agreement is about; empty: all.
+    pub what: Vec<String>,
+    /// After this key.
+    pub after: Option<Key>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A place in the feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The feed's epoch: another one after a restore.
+    pub epoch: String,
+    /// The sequence.
+    pub sequence: i64,
+}
+
+/// Where the feed ends.
+pub type Head = Cursor;
+
+/// An entity's newest change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The sequence.
+    pub sequence: i64,
+    /// The entity.
+    pub entity: Entity,
+    /// Its key.
+    pub key: Key,
+    /// The connection that feeds its main part.
+    pub connection: String,
+    /// Whom it is about, as the store indexes it.
+    pub who: Option<String>,
+    /// Whether it is gone.
+    pub deleted: bool,
+    /// When it changed.
+    pub changed_at: Timestamp,
+}

@@ -1,0 +1,298 @@
+//! The store's semantics, over a real SQLite file: whatever engine stands behind the traits must pass these.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tradebridge::model::hash::content_hash;
+use tradebridge::model::{Entity, Key, PartKind};
+use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::{
+    Difference, Feed, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter, RunState, Runs, Source,
+    StoreError,
+};
+
+struct Fixture {
+    store: SqliteStore,
+    source: Source,
+    directory: TempDir,
+    runs: std::cell::Cell<u32>,
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, true).await.unwrap()
+}
+
+impl Fixture {
+    async fn new(kind: PartKind) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory.path().join("store.db")).await;
+        let source = store.source("erp", kind.name(), kind).await.unwrap();
+        Self { store, source, directory, runs: std::cell::Cell::new(0) }
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { store, source, directory, runs } = self;
+        store.close().await;
+        drop(store);
+        Self { store: open(&directory.path().join("store.db")).await, source, directory, runs }
+    }
+
+    fn run(&self, source: &Source) -> Run {
+        self.runs.set(self.runs.get() + 1);
+        Run {
+            id: format!("run-{:04}", self.runs.get()),
+            source: source.id,
+            connection: source.connection.clone(),
+            stream: source.stream.clone(),
+            kind: source.kind,
+            complete: true,
+            state: RunState::Running,
+            counts: RunCounts::default(),
+            pages: 0,
+            place: None,
+            mapping: "digest".to_owned(),
+            reason: None,
+            started_at: Timestamp::now(),
+            ended_at: None,
+        }
+    }
+
+    /// Stages and applies differences as a run of their own.
+    async fn apply(&self, source: &Source, differences: Vec<Difference>) -> (u64, u64) {
+        let mut run = self.run(source);
+        self.store.begin_run(&run).await.unwrap();
+        let differences = differences
+            .into_iter()
+            .zip(0..)
+            .map(|(difference, position)| Difference { position, ..difference })
+            .collect();
+        self.store.commit_page(&run, &Page { differences, ..Page::default() }).await.unwrap();
+        let applied = self.store.apply_page(&run.id, 1000).await.unwrap();
+        run.state = RunState::Done;
+        self.store.finish_run(&run).await.unwrap();
+        (applied.applied, applied.superseded)
+    }
+}
+
+fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: Option<&Value>) -> Difference {
+    Difference {
+        position: 0,
+        operation: Operation::Upsert,
+        source_key: source_key.to_owned(),
+        key: Key::new("NL01", number),
+        part: part.to_owned(),
+        who: None,
+        what: None,
+        content: Some(content.clone()),
+        before: before.map(content_hash),
+        after: Some(content_hash(content)),
+        source_hash: content_hash(content),
+    }
+}
+
+fn delete(source_key: &str, number: &str, before: &Value) -> Difference {
+    Difference {
+        operation: Operation::Delete,
+        content: None,
+        after: None,
+        ..upsert(source_key, number, "", before, Some(before))
+    }
+}
+
+fn customer(number: &str, name: &str) -> Value {
+    json!({"number": number, "name": name})
+}
+
+#[tokio::test]
+async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let (one, two) = (customer("1", "A"), customer("2", "B"));
+    assert_eq!(
+        f.apply(&f.source, vec![upsert("a", "1", "", &one, None), upsert("b", "2", "", &two, None)]).await,
+        (2, 0)
+    );
+    let first = f.store.head().await.unwrap();
+    let renamed = customer("1", "A2");
+    assert_eq!(f.apply(&f.source, vec![upsert("a", "1", "", &renamed, Some(&one))]).await, (1, 0));
+
+    let changes = f.store.changes(0, &[], 10).await.unwrap();
+    let seen: Vec<_> = changes.iter().map(|c| (c.key.number.as_str(), c.deleted)).collect();
+    assert_eq!(seen, [("2", false), ("1", false)]);
+    let newer = f.store.changes(first.sequence, &[Entity::Customer], 10).await.unwrap();
+    assert_eq!(newer.len(), 1);
+    assert!(f.store.changes(first.sequence, &[Entity::Product], 10).await.unwrap().is_empty());
+
+    assert_eq!(f.apply(&f.source, vec![delete("b", "2", &two)]).await, (1, 0));
+    let last = f.store.changes(0, &[], 10).await.unwrap().pop().unwrap();
+    assert_eq!((last.key.number.as_str(), last.deleted), ("2", true));
+    assert!(f.store.parts(Entity::Customer, &[Key::new("NL01", "2")]).await.unwrap().is_empty());
+    assert_eq!(f.store.count(f.source.id).await.unwrap(), 1);
+
+    assert_eq!(f.apply(&f.source, vec![upsert("new", "2", "", &two, None)]).await, (1, 0), "a tombstone is taken over");
+    assert_eq!(f.store.changes(0, &[], 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_difference_against_other_content_is_superseded() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let (shown, now) = (customer("1", "shown"), customer("1", "now"));
+    f.apply(&f.source, vec![upsert("a", "1", "", &now, None)]).await;
+    let head = f.store.head().await.unwrap();
+    assert_eq!(f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "x"), Some(&shown))]).await, (0, 1));
+    assert_eq!(f.apply(&f.source, vec![delete("a", "1", &shown)]).await, (0, 1));
+    let parts = f.store.parts(Entity::Customer, &[Key::new("NL01", "1")]).await.unwrap();
+    assert_eq!(parts[0].content, now);
+    assert!(f.store.changes(head.sequence, &[], 10).await.unwrap().is_empty(), "nothing was changed, nothing is fed");
+}
+
+#[tokio::test]
+async fn a_living_key_is_not_taken_from_its_owner() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let other = f.store.source("other", "customer", PartKind::Customer).await.unwrap();
+    f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "ours"), None)]).await;
+    assert_eq!(f.apply(&other, vec![upsert("z", "1", "", &customer("1", "theirs"), None)]).await, (0, 1));
+    let owner = f.store.owners(PartKind::Customer, &[(Key::new("NL01", "1"), String::new())]).await.unwrap();
+    assert_eq!(owner[0].as_ref().unwrap().connection, "erp");
+}
+
+#[tokio::test]
+async fn a_change_of_a_part_is_a_change_of_its_customer() {
+    let f = Fixture::new(PartKind::Customer).await;
+    f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "A"), None)]).await;
+    let head = f.store.head().await.unwrap();
+    let contacts = f.store.source("erp", "contact", PartKind::Contact).await.unwrap();
+    let contact = json!({"id": "7", "name": "Jeanne"});
+    assert_eq!(f.apply(&contacts, vec![upsert("7", "1", "7", &contact, None)]).await, (1, 0));
+    let changes = f.store.changes(head.sequence, &[], 10).await.unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].entity, Entity::Customer);
+    let parts = f.store.parts(Entity::Customer, &[Key::new("NL01", "1")]).await.unwrap();
+    let kinds: Vec<_> = parts.iter().map(|p| p.kind).collect();
+    assert_eq!(kinds, [PartKind::Customer, PartKind::Contact]);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_from_its_last_committed_page_after_a_crash() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let mut run = f.run(&f.source);
+    f.store.begin_run(&run).await.unwrap();
+    run.pages = 1;
+    run.counts.read = 1;
+    run.place = Some(json!({"record": 1}));
+    let page = Page {
+        seen: vec![1, 2, 3],
+        differences: vec![upsert("a", "1", "", &customer("1", "A"), None)],
+        ..Page::default()
+    };
+    f.store.commit_page(&run, &page).await.unwrap();
+
+    let f = f.reopen().await;
+    let (found, seen) = f.store.unfinished(f.source.id).await.unwrap().unwrap();
+    assert_eq!((found.pages, found.counts.read, found.place.clone()), (1, 1, Some(json!({"record": 1}))));
+    assert_eq!(seen, [vec![1, 2, 3]]);
+    assert_eq!(f.store.count(f.source.id).await.unwrap(), 0, "staged is not applied");
+    assert_eq!(f.store.apply_page(&run.id, 10).await.unwrap().applied, 1);
+    assert_eq!(f.store.apply_page(&run.id, 10).await.unwrap().applied, 0, "applied once");
+
+    let mut done = found;
+    done.state = RunState::Done;
+    done.ended_at = Some(Timestamp::now());
+    f.store.finish_run(&done).await.unwrap();
+    assert!(f.store.unfinished(f.source.id).await.unwrap().is_none());
+    assert!(f.store.source("erp", "customer", PartKind::Customer).await.unwrap().verified_at.is_some());
+    let listed =
+        f.store.runs(&RunFilter { state: Some(RunState::Done), limit: 5, ..RunFilter::default() }).await.unwrap();
+    assert_eq!(listed.len(), 1);
+}
+
+#[tokio::test]
+async fn known_keys_come_back_in_the_order_asked() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let many: Vec<_> =
+        (0..5000).map(|n| upsert(&format!("k{n}"), &n.to_string(), "", &customer(&n.to_string(), "A"), None)).collect();
+    let mut run = f.run(&f.source);
+    f.store.begin_run(&run).await.unwrap();
+    let loaded = f.store.commit_load(&run, &Page { differences: many, ..Page::default() }).await.unwrap();
+    assert_eq!(loaded.applied, 5000);
+    run.state = RunState::Done;
+    f.store.finish_run(&run).await.unwrap();
+    let keys: Vec<String> = ["k4999", "absent", "k0"].map(str::to_owned).to_vec();
+    let known = f.store.known(f.source.id, &keys).await.unwrap();
+    assert_eq!(known[0].as_ref().unwrap().key.number, "4999");
+    assert!(known[1].is_none());
+    assert_eq!(known[2].as_ref().unwrap().hash, content_hash(&customer("0", "A")));
+
+    let page = f.store.living(f.source.id, 0, 3000).await.unwrap();
+    let rest = f.store.living(f.source.id, page.last().unwrap().id, 3000).await.unwrap();
+    assert_eq!(page.len() + rest.len(), 5000);
+}
+
+#[tokio::test]
+async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets() {
+    let f = Fixture::new(PartKind::PriceAgreement).await;
+    let line = |n: u32, who: &str| Difference {
+        who: Some(who.to_owned()),
+        what: Some("1:P".to_owned()),
+        ..upsert(&n.to_string(), &n.to_string(), "", &json!({"id": n.to_string()}), None)
+    };
+    f.apply(&f.source, vec![line(1, "1:10000"), line(2, "g:INSTAL"), line(3, "*"), line(4, "1:20000")]).await;
+    let mut query = ListQuery {
+        entity: Entity::PriceAgreement,
+        companies: vec!["NL01".to_owned()],
+        connections: vec!["erp".to_owned()],
+        who: vec!["1:10000".to_owned(), "g:INSTAL".to_owned(), "*".to_owned()],
+        what: Vec::new(),
+        after: None,
+        limit: 2,
+    };
+    let page = f.store.list(&query).await.unwrap();
+    assert_eq!(page.iter().map(|p| p.key.number.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    query.after = Some(page[1].key.clone());
+    let page = f.store.list(&query).await.unwrap();
+    assert_eq!(page.iter().map(|p| p.key.number.as_str()).collect::<Vec<_>>(), ["3"]);
+    query.after = None;
+    query.connections = vec!["another".to_owned()];
+    assert!(f.store.list(&query).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_rejected_record_is_kept_until_it_is_taken() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let run = f.run(&f.source);
+    let rejection = Rejection {
+        source: f.source.id,
+        run: run.id.clone(),
+        source_key: "a".to_owned(),
+        place: "klanten.csv, line 2, record 1".to_owned(),
+        reason: "name: is empty".to_owned(),
+        record: json!({"Klantnr": "1"}),
+        at: Timestamp::now(),
+    };
+    let page = Page { rejections: vec![rejection.clone()], ..Page::default() };
+    f.store.commit_page(&run, &page).await.unwrap();
+    let again = Rejection { run: "later".to_owned(), ..rejection.clone() };
+    f.store.commit_page(&run, &Page { rejections: vec![again], ..Page::default() }).await.unwrap();
+    let kept = f.store.rejections(Some(f.source.id), 10).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].run, run.id, "the same finding is not written again");
+    f.store.commit_page(&run, &Page { taken: vec!["a".to_owned()], ..Page::default() }).await.unwrap();
+    assert!(f.store.rejections(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_process_a_damaged_file_and_an_old_schema_are_refused() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let path = f.directory.path().join("store.db");
+    assert!(matches!(SqliteStore::open(&path, true).await, Err(StoreError::Locked(_))));
+
+    let damaged = f.directory.path().join("damaged.db");
+    std::fs::write(&damaged, b"this is no database, but it is long enough to look like one".repeat(40)).unwrap();
+    let error = SqliteStore::open(&damaged, true).await.unwrap_err();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("restore it from a backup"));
+
+    let empty = f.directory.path().join("empty.db");
+    assert!(matches!(SqliteStore::open(&empty, false).await, Err(StoreError::NotMigrated { found: 0, .. })));
+}
