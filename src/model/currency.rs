@@ -1,36 +1,51 @@
-//! ISO 4217: the active currency codes with the digits of their minor unit.
+//! The active currency and fund codes of ISO 4217, list one as published on 2026-01-01.
+//!
+//! What does not live here: withdrawn currencies (ISO 4217 list three), rates and symbols.
+//!
+//! Codes are compared exactly: three capital letters, without blanks.
 
-/// Codes with the digits of the minor unit, sorted by code.
-#[rustfmt::skip]
-const CODES: &[(&str, u32)] = &[
-    ("AED", 2), ("AFN", 2), ("ALL", 2), ("AMD", 2), ("AOA", 2), ("ARS", 2), ("AUD", 2), ("AWG", 2), ("AZN", 2),
-    ("BAM", 2), ("BBD", 2), ("BDT", 2), ("BGN", 2), ("BHD", 3), ("BIF", 0), ("BMD", 2), ("BND", 2), ("BOB", 2),
-    ("BRL", 2), ("BSD", 2), ("BTN", 2), ("BWP", 2), ("BYN", 2), ("BZD", 2), ("CAD", 2), ("CDF", 2), ("CHF", 2),
-    ("CLF", 4), ("CLP", 0), ("CNY", 2), ("COP", 2), ("CRC", 2), ("CUP", 2), ("CVE", 2), ("CZK", 2), ("DJF", 0),
-    ("DKK", 2), ("DOP", 2), ("DZD", 2), ("EGP", 2), ("ERN", 2), ("ETB", 2), ("EUR", 2), ("FJD", 2), ("FKP", 2),
-    ("GBP", 2), ("GEL", 2), ("GHS", 2), ("GIP", 2), ("GMD", 2), ("GNF", 0), ("GTQ", 2), ("GYD", 2), ("HKD", 2),
-    ("HNL", 2), ("HTG", 2), ("HUF", 2), ("IDR", 2), ("ILS", 2), ("INR", 2), ("IQD", 3), ("IRR", 2), ("ISK", 0),
-    ("JMD", 2), ("JOD", 3), ("JPY", 0), ("KES", 2), ("KGS", 2), ("KHR", 2), ("KMF", 0), ("KPW", 2), ("KRW", 0),
-    ("KWD", 3), ("KYD", 2), ("KZT", 2), ("LAK", 2), ("LBP", 2), ("LKR", 2), ("LRD", 2), ("LSL", 2), ("LYD", 3),
-    ("MAD", 2), ("MDL", 2), ("MGA", 2), ("MKD", 2), ("MMK", 2), ("MNT", 2), ("MOP", 2), ("MRU", 2), ("MUR", 2),
-    ("MVR", 2), ("MWK", 2), ("MXN", 2), ("MYR", 2), ("MZN", 2), ("NAD", 2), ("NGN", 2), ("NIO", 2), ("NOK", 2),
-    ("NPR", 2), ("NZD", 2), ("OMR", 3), ("PAB", 2), ("PEN", 2), ("PGK", 2), ("PHP", 2), ("PKR", 2), ("PLN", 2),
-    ("PYG", 0), ("QAR", 2), ("RON", 2), ("RSD", 2), ("RUB", 2), ("RWF", 0), ("SAR", 2), ("SBD", 2), ("SCR", 2),
-    ("SDG", 2), ("SEK", 2), ("SGD", 2), ("SHP", 2), ("SLE", 2), ("SOS", 2), ("SRD", 2), ("SSP", 2), ("STN", 2),
-    ("SVC", 2), ("SYP", 2), ("SZL", 2), ("THB", 2), ("TJS", 2), ("TMT", 2), ("TND", 3), ("TOP", 2), ("TRY", 2),
-    ("TTD", 2), ("TWD", 2), ("TZS", 2), ("UAH", 2), ("UGX", 0), ("USD", 2), ("UYI", 0), ("UYU", 2), ("UZS", 2),
-    ("VED", 2), ("VES", 2), ("VND", 0), ("VUV", 0), ("WST", 2), ("XAF", 0), ("XCD", 2), ("XCG", 2), ("XOF", 0),
-    ("XPF", 0), ("YER", 2), ("ZAR", 2), ("ZMW", 2), ("ZWG", 2),
+/// Every active code, in byte order, as the binary search needs it.
+static CODES: [&str; 178] = [
+    "AED", "AFN", "ALL", "AMD", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BHD", "BIF", "BMD", "BND",
+    "BOB", "BOV", "BRL", "BSD", "BTN", "BWP", "BYN", "BZD", "CAD", "CDF", "CHE", "CHF", "CHW", "CLF", "CLP", "CNY",
+    "COP", "COU", "CRC", "CUP", "CVE", "CZK", "DJF", "DKK", "DOP", "DZD", "EGP", "ERN", "ETB", "EUR", "FJD", "FKP",
+    "GBP", "GEL", "GHS", "GIP", "GMD", "GNF", "GTQ", "GYD", "HKD", "HNL", "HTG", "HUF", "IDR", "ILS", "INR", "IQD",
+    "IRR", "ISK", "JMD", "JOD", "JPY", "KES", "KGS", "KHR", "KMF", "KPW", "KRW", "KWD", "KYD", "KZT", "LAK", "LBP",
+    "LKR", "LRD", "LSL", "LYD", "MAD", "MDL", "MGA", "MKD", "MMK", "MNT", "MOP", "MRU", "MUR", "MVR", "MWK", "MXN",
+    "MXV", "MYR", "MZN", "NAD", "NGN", "NIO", "NOK", "NPR", "NZD", "OMR", "PAB", "PEN", "PGK", "PHP", "PKR", "PLN",
+    "PYG", "QAR", "RON", "RSD", "RUB", "RWF", "SAR", "SBD", "SCR", "SDG", "SEK", "SGD", "SHP", "SLE", "SOS", "SRD",
+    "SSP", "STN", "SVC", "SYP", "SZL", "THB", "TJS", "TMT", "TND", "TOP", "TRY", "TTD", "TWD", "TZS", "UAH", "UGX",
+    "USD", "USN", "UYI", "UYU", "UYW", "UZS", "VED", "VES", "VND", "VUV", "WST", "XAD", "XAF", "XAG", "XAU", "XBA",
+    "XBB", "XBC", "XBD", "XCD", "XCG", "XDR", "XOF", "XPD", "XPF", "XPT", "XSU", "XTS", "XUA", "XXX", "YER", "ZAR",
+    "ZMW", "ZWG",
 ];
 
-/// Whether a code is an active currency.
+/// Whether `code` is an active currency or fund code.
+///
+/// The list holds the precious metals and the codes for testing (`XTS`) and for "no currency" (`XXX`) too;
+/// they have no minor unit, see [`minor_digits`].
+#[must_use]
 pub fn exists(code: &str) -> bool {
-    minor_digits(code).is_some()
+    CODES.binary_search(&code).is_ok()
 }
 
-/// The digits of a currency's minor unit: 2 for EUR, 0 for JPY.
+/// The number of decimal places of the currency's minor unit: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
+///
+/// `None` for a code that is not active and for one to which ISO 4217 gives no minor unit ("N.A.": precious
+/// metals, units of account such as `XDR`, `XTS`, `XXX`).
+#[must_use]
 pub fn minor_digits(code: &str) -> Option<u32> {
-    CODES.binary_search_by_key(&code, |(c, _)| c).ok().map(|at| CODES[at].1)
+    if !exists(code) {
+        return None;
+    }
+    match code {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
+        | "VUV" | "XAF" | "XOF" | "XPF" => Some(0),
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => Some(3),
+        "CLF" | "UYW" => Some(4),
+        "XAG" | "XAU" | "XBA" | "XBB" | "XBC" | "XBD" | "XDR" | "XPD" | "XPT" | "XSU" | "XTS" | "XUA" | "XXX" => None,
+        _ => Some(2),
+    }
 }
 
 #[cfg(test)]
@@ -38,11 +53,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_codes() {
-        assert!(CODES.is_sorted());
-        assert_eq!(minor_digits("EUR"), Some(2));
-        assert_eq!(minor_digits("JPY"), Some(0));
-        assert_eq!(minor_digits("KWD"), Some(3));
-        assert!(!exists("EUX") && !exists("eur") && !exists(""));
+    fn the_table_is_sorted_and_well_formed() {
+        assert!(CODES.is_sorted_by(|left, right| left < right));
+        assert!(CODES.iter().all(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())));
+    }
+
+    #[test]
+    fn digits_follow_the_standard_and_not_a_rule_of_thumb() {
+        let expected = [
+            ("EUR", 2),
+            ("USD", 2),
+            ("CHF", 2),
+            ("HUF", 2),
+            ("JPY", 0),
+            ("KRW", 0),
+            ("ISK", 0),
+            ("XOF", 0),
+            ("KWD", 3),
+            ("BHD", 3),
+            ("TND", 3),
+            ("CLF", 4),
+            ("UYW", 4),
+        ];
+        for (code, digits) in expected {
+            assert_eq!(minor_digits(code), Some(digits), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_without_a_minor_unit_exists_and_has_no_digits() {
+        for code in ["XAU", "XDR", "XTS", "XXX"] {
+            assert!(exists(code), "{code}");
+            assert_eq!(minor_digits(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_active_code_is_refused() {
+        for code in ["", "eur", "EUR ", "EU", "EURO", "NLG", "HRK", "BGN", "ZZZ", "€"] {
+            assert!(!exists(code), "{code}");
+            assert_eq!(minor_digits(code), None, "{code}");
+        }
     }
 }

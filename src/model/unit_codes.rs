@@ -1,33 +1,175 @@
-//! UN/ECE Recommendation 20: codes of units of measure that trade documents carry. The list holds the units of
-//! trade and engineering; a code that is not in it is refused.
+//! The common codes of units of measure, UN/ECE Recommendation 20, revision 17 (2021), and the names of those in
+//! daily use.
+//!
+//! `unit_codes.txt` holds every active code of the revision. Codes that UN/ECE has withdrawn and that ERP systems
+//! and EDI partners still send (`PCE`, `ST`, `NPR`) stand in a table beside them.
+//!
+//! What does not live here: the packaging codes of Recommendation 21 with their prefix `X` (`XBX`), conversion
+//! factors, and what an ERP's own unit means, which is a matter of its mapping. Some look alike: `ST` is "sheet" here
+//! and "Stück" in SAP, `STK` is "stick, cigarette" here and "Stück" or "stuk" elsewhere.
+//!
+//! Codes are compared exactly: two or three capital letters and digits, without blanks.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
-const CODES: &str = "10 11 13 14 15 20 21 22 23 24 25 27 28 2A 2B 2C 2G 2H 2I 2J 2K 2L 2M 2N 2P 2Q 2R 2X 2Y 2Z 33 34 35 37 38 \
-3B 3C 40 41 4C 4G 4H 4K 4L 4M 4N 4O 4P 4Q 4R 4T 4U 4W 4X 56 57 58 59 5A 5B 5E 5J 60 61 74 76 77 78 80 81 84 85 87 89 91 \
-A1 A2 A24 A44 A45 A47 A48 A49 A53 A59 A68 A86 A87 A90 A94 A97 A99 AA AB ACR ACT AD AE AH AI AK AL AMH AMP ANN APZ AQ AS ASM ASU ATM ATT \
-AY AZ B11 B13 B14 B17 B22 B26 B27 B32 B4 B44 B49 B68 B7 B79 B8 B80 B98 BAR BB BFT BHP BIL BLD BLL BP BPM BQL BTU BUA BUI \
-C0 C11 C15 C16 C18 C19 C20 C24 C26 C29 C31 C34 C36 C39 C45 C47 C50 C56 C60 C62 C65 C8 C81 C88 C9 C91 C97 CCT CDL CEL CEN CG CGM \
-CLF CLT CMK CMQ CMT CNP CNT COU CTG CTM CTN CUR CWA CWI D03 D04 D1 D10 D13 D15 D16 D17 D23 D29 D30 D33 D36 D41 D43 D44 D54 D55 D60 D61 \
-D62 D63 D65 D68 D69 D74 D77 D78 D80 D81 D82 DAA DAD DAY DB DBM DBW DD DEC DG DJ DLT DMA DMK DMO DMQ DMT DN DPC DPR DPT DRA DRI DRL \
-DT DTN DWT DZN DZP E01 E07 E08 E09 E10 E12 E14 E15 E16 E17 E18 E19 E20 E21 E22 E23 E25 E27 E28 E30 E31 E32 E33 E34 E35 E36 E37 E38 E39 \
-E4 E40 E46 E47 E48 E49 E50 E51 E52 E53 E54 E55 E56 E57 E58 E59 E60 E61 E62 E63 E64 E65 E66 E67 E68 E69 EA EB EP EQ F27 FAH FAR FBM FC FF FH \
-FIT FL FNU FOT FP FR FS FTK FTQ G04 G10 G21 G23 G24 G26 GB GBQ GDW GE GF GFI GGR GIA GIC GII GIP GJ GL GLD GLI GLL GM GO GP GQ GRM GRN GRO GV GWH \
-H21 H25 H35 H57 H58 H77 H79 H80 H82 H83 H84 H85 H87 H88 H89 HA HAD HAR HBA HBX HC HDW HEA HGM HH HIU HJ HKM HLT HM HMQ HMT HN HP HPA HTZ HUR \
-IA IE IF II IL IM INH INK INQ IP ISD IU IV J2 JB JE JK JM JNT JOU JPS JWL K1 K2 K3 K6 KA KAT KB KBA KCC KDW KEL KF KGM KGS KHY KHZ KI KIC \
-KIP KJ KJO KL KLK KLX KMA KMH KMK KMQ KMT KNI KNM KNS KNT KO KPA KPH KPO KPP KR KSD KSH KT KTN KUR KVA KVR KVT KW KWH KWO KWT \
-L10 L11 L12 L13 L14 L2 LA LAC LBR LBT LD LEF LF LH LK LM LN LO LP LPA LR LS LTN LTR LUB LUM LUX LY M1 M4 M5 M7 M9 MAH MAL MAM MAR MAW MBE MBF MBR \
-MC MCU MD MGM MHZ MIK MIL MIN MIO MIU MLD MLT MMK MMQ MMT MND MON MPA MQ MQH MQS MSK MTK MTQ MTR MTS MVA MWH \
-N1 N3 NA NAR NB NBB NCL NEW NF NIL NIU NL NMI NMP NPR NPT NQ NR NT NTT NU NX OA ODE OHM ON ONZ OPM OT OZA OZI \
-P1 P2 P5 PAL PCE PD PFL PGL PI PLA PO PQ PR PS PT PTD PTI PTL Q10 Q3 QA QAN QB QR QT QTD QTI QTL QTR R1 R9 RH RM ROM RP RPM RPS RT \
-S3 S4 SAN SCO SCR SEC SET SG SHT SIE SM3 SMI SQ SQR SR ST STC STI STK STL STN STW SW SX SYR T0 T3 TAH TAN TI TIC TIP TKM TMS TNE TP TPI TPR TQD TRL TST TTS \
-U1 U2 UA UB UC VA VLT VP W2 WA WB WCD WE WEB WEE WG WHR WM WSD WTT X1 YDK YDQ YRD Z11 Z9 ZP ZZ";
+/// Every active code, in byte order.
+static ACTIVE: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| include_str!("unit_codes.txt").split_ascii_whitespace().collect());
 
-/// Whether a code is a unit of the list.
+/// Names of active codes in daily use, after the names of the Recommendation; by code, in byte order.
+static NAMES: [(&str, &str); 94] = [
+    ("4G", "microlitre"),
+    ("4H", "micrometre (micron)"),
+    ("AB", "bulk pack"),
+    ("ACR", "acre"),
+    ("AMP", "ampere"),
+    ("ANN", "year"),
+    ("AS", "assortment"),
+    ("AY", "assembly"),
+    ("BAR", "bar [unit of pressure]"),
+    ("BLL", "barrel (US)"),
+    ("C62", "one"),
+    ("CEL", "degree Celsius"),
+    ("CEN", "hundred"),
+    ("CLT", "centilitre"),
+    ("CMK", "square centimetre"),
+    ("CMQ", "cubic centimetre"),
+    ("CMT", "centimetre"),
+    ("CTM", "metric carat"),
+    ("DAY", "day"),
+    ("DLT", "decilitre"),
+    ("DMK", "square decimetre"),
+    ("DMQ", "cubic decimetre"),
+    ("DMT", "decimetre"),
+    ("DPC", "dozen piece"),
+    ("DPR", "dozen pair"),
+    ("DTN", "decitonne"),
+    ("DZN", "dozen"),
+    ("DZP", "dozen pack"),
+    ("E48", "service unit"),
+    ("E49", "working day"),
+    ("E51", "job"),
+    ("EA", "each"),
+    ("FOT", "foot"),
+    ("FTK", "square foot"),
+    ("FTQ", "cubic foot"),
+    ("GLI", "gallon (UK)"),
+    ("GLL", "gallon (US)"),
+    ("GRM", "gram"),
+    ("GRO", "gross"),
+    ("H18", "square hectometre (hectare)"),
+    ("H87", "piece"),
+    ("HGM", "hectogram"),
+    ("HLT", "hectolitre"),
+    ("HTZ", "hertz"),
+    ("HUR", "hour"),
+    ("INH", "inch"),
+    ("INK", "square inch"),
+    ("INQ", "cubic inch"),
+    ("KEL", "kelvin"),
+    ("KGM", "kilogram"),
+    ("KMT", "kilometre"),
+    ("KT", "kit"),
+    ("KWH", "kilowatt hour"),
+    ("KWT", "kilowatt"),
+    ("LBR", "pound"),
+    ("LEF", "leaf"),
+    ("LM", "linear metre"),
+    ("LS", "lump sum"),
+    ("LTN", "ton (UK) or long ton (US)"),
+    ("LTR", "litre"),
+    ("MC", "microgram"),
+    ("MGM", "milligram"),
+    ("MIL", "thousand"),
+    ("MIN", "minute [unit of time]"),
+    ("MLT", "millilitre"),
+    ("MMK", "square millimetre"),
+    ("MMQ", "cubic millimetre"),
+    ("MMT", "millimetre"),
+    ("MON", "month"),
+    ("MTK", "square metre"),
+    ("MTQ", "cubic metre"),
+    ("MTR", "metre"),
+    ("MWH", "megawatt hour"),
+    ("NAR", "number of articles"),
+    ("NMP", "number of packs"),
+    ("ONZ", "ounce (avoirdupois)"),
+    ("P1", "percent"),
+    ("PAL", "pascal"),
+    ("PR", "pair"),
+    ("PTN", "portion"),
+    ("RM", "ream"),
+    ("SEC", "second [unit of time]"),
+    ("SET", "set"),
+    ("STN", "ton (US) or short ton (UK/US)"),
+    ("SX", "shipment"),
+    ("TNE", "tonne (metric ton)"),
+    ("TPR", "ten pair"),
+    ("VLT", "volt"),
+    ("WEE", "week"),
+    ("WHR", "watt hour"),
+    ("WTT", "watt"),
+    ("YDK", "square yard"),
+    ("YDQ", "cubic yard"),
+    ("YRD", "yard"),
+];
+
+/// Withdrawn codes still in wide use, with their names; by code, in byte order.
+static WITHDRAWN: [(&str, &str); 36] = [
+    ("ARE", "are"),
+    ("BE", "bundle"),
+    ("BG", "bag"),
+    ("BK", "basket"),
+    ("BL", "bale"),
+    ("BO", "bottle"),
+    ("BX", "box"),
+    ("CA", "can"),
+    ("CR", "crate"),
+    ("CS", "case"),
+    ("CT", "carton"),
+    ("CY", "cylinder"),
+    ("DR", "drum"),
+    ("EV", "envelope"),
+    ("HAR", "hectare"),
+    ("JR", "jar"),
+    ("NBB", "number of bobbins"),
+    ("NPL", "number of parcels"),
+    ("NPR", "number of pairs"),
+    ("NRL", "number of rolls"),
+    ("PA", "packet"),
+    ("PCE", "piece"),
+    ("PF", "pallet (lift)"),
+    ("PG", "plate"),
+    ("PK", "pack"),
+    ("PL", "pail"),
+    ("PT", "pint (US)"),
+    ("QT", "quart (US)"),
+    ("RL", "reel"),
+    ("RO", "roll"),
+    ("SA", "sack"),
+    ("SO", "spool"),
+    ("ST", "sheet"),
+    ("TN", "tin"),
+    ("TU", "tube"),
+    ("VI", "vial"),
+];
+
+/// Whether `code` is a unit of Recommendation 20, active or withdrawn and still in wide use.
+#[must_use]
 pub fn exists(code: &str) -> bool {
-    static SET: LazyLock<HashSet<&'static str>> = LazyLock::new(|| CODES.split_ascii_whitespace().collect());
-    SET.contains(code)
+    ACTIVE.binary_search(&code).is_ok() || find(&WITHDRAWN, code).is_some()
+}
+
+/// The English name of a unit in daily use, `None` for every other code: an existing code may have no name here.
+#[must_use]
+pub fn name(code: &str) -> Option<&'static str> {
+    find(&NAMES, code).or_else(|| find(&WITHDRAWN, code))
+}
+
+/// The name that `table`, sorted by code, gives to `code`.
+fn find(table: &[(&'static str, &'static str)], code: &str) -> Option<&'static str> {
+    let index = table.binary_search_by(|(known, _)| (*known).cmp(code)).ok()?;
+    table.get(index).map(|(_, name)| *name)
 }
 
 #[cfg(test)]
@@ -35,10 +177,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_units_of_trade() {
-        for code in ["C62", "H87", "PCE", "MTR", "MMT", "KGM", "GRM", "LTR", "SET", "PR", "EA", "HUR"] {
-            assert!(exists(code), "{code}");
+    fn the_tables_are_sorted_and_well_formed() {
+        assert_eq!(ACTIVE.len(), 1756);
+        assert!(ACTIVE.is_sorted_by(|left, right| left < right));
+        assert!(ACTIVE.iter().all(|code| {
+            (2..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        }));
+        for table in [&NAMES[..], &WITHDRAWN[..]] {
+            assert!(table.is_sorted_by(|left, right| left.0 < right.0));
         }
-        assert!(!exists("STUK") && !exists("kgm") && !exists(""));
+    }
+
+    #[test]
+    fn a_named_code_is_active_and_a_withdrawn_one_is_not() {
+        for (code, _) in NAMES {
+            assert!(ACTIVE.binary_search(&code).is_ok(), "{code}");
+        }
+        for (code, _) in WITHDRAWN {
+            assert!(ACTIVE.binary_search(&code).is_err(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_units_of_daily_trade_exist_and_have_names() {
+        let expected = [
+            ("C62", "one"),
+            ("H87", "piece"),
+            ("EA", "each"),
+            ("MTR", "metre"),
+            ("MTK", "square metre"),
+            ("LTR", "litre"),
+            ("KGM", "kilogram"),
+            ("HUR", "hour"),
+            ("PCE", "piece"),
+            ("ST", "sheet"),
+        ];
+        for (code, expected) in expected {
+            assert!(exists(code), "{code}");
+            assert_eq!(name(code), Some(expected), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_rare_unit_exists_without_a_name() {
+        for code in ["10", "4W", "A11", "K97", "Q42", "X1", "ZP"] {
+            assert!(exists(code), "{code}");
+            assert_eq!(name(code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_erp_systems_own_unit_is_not_taken_for_a_common_code() {
+        for code in ["", "kgm", "KGM ", "KG", "PCS", "STUKS", "M2", "DOOS", "XBX", "STÜ"] {
+            assert!(!exists(code), "{code}");
+            assert_eq!(name(code), None, "{code}");
+        }
     }
 }
