@@ -5,10 +5,20 @@
 //! that acts on the configuration.
 
 pub mod document;
+mod load;
+mod overrides;
 pub mod place;
 pub mod schema;
+pub mod secret;
+pub mod settings;
 pub mod suggest;
 pub mod values;
 
 pub use document::Document;
+pub use load::schema;
 pub use place::{KeyPath, Position, Problem, Problems};
+pub use secret::Secret;
+pub use settings::{
+    ApiKey, ApiSettings, Config, Connection, DaemonSettings, ENTITIES, Guard, LogFormat, LogSettings, Prices,
+    QueueSettings, Retry, Scope, SettingValue, Shop, Source, StoreSettings, SyncSettings,
+};

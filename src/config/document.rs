@@ -4,6 +4,7 @@
 //! What does not live here: what the keys mean (`settings`, and the rooms of manifest and mapping).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use super::place::{KeyPath, Position, Problem, Problems};
 use super::schema::{self, About};
 
 /// A parsed TOML file: its content as JSON values with exact numbers, and where each of them stands.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Document {
     /// The file as it was named.
     pub file: String,
@@ -32,7 +33,14 @@ pub struct Document {
     variables: HashMap<KeyPath, String>,
 }
 
-#[derive(Debug, Clone)]
+impl fmt::Debug for Document {
+    /// Names the file and shows none of it: it may hold what must not be printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("file", &self.file).field("problems", &self.problems).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone)]
 struct Place {
     key: Option<Range<usize>>,
     value: Range<usize>,
@@ -328,8 +336,8 @@ mod tests {
         assert_eq!(document.position(&root.key("sync").index(0).key("entity")), at(3, 10));
         assert_eq!(document.position(&second), at(4, 1));
         assert_eq!(document.position_of_key(&second.key("ë é")), at(6, 1));
-        assert_eq!(document.position(&second.key("ë é").key("a").key("b").index(1)), at(6, 20));
-        assert_eq!(document.position(&second.key("ë é").key("c").key("nowhere")), at(6, 28));
+        assert_eq!(document.position(&second.key("ë é").key("a").key("b").index(1)), at(6, 21));
+        assert_eq!(document.position(&second.key("ë é").key("c").key("nowhere")), at(6, 29));
         assert_eq!(document.content["sync"][1]["ë é"]["c"], "x");
     }
 

@@ -256,7 +256,7 @@ impl<'a> Checker<'a> {
         }
         if attempts.len() > 1
             && let Value::Object(members) = value
-            && self.check_tag(&mut attempts, members, path, out)
+            && Self::check_tag(&mut attempts, members, path, out)
         {
             return;
         }
@@ -268,7 +268,6 @@ impl<'a> Checker<'a> {
     /// Keeps of several tables the one the value's tag names. True where that was impossible and has
     /// been reported.
     fn check_tag(
-        self,
         attempts: &mut Vec<(&'a Map<String, Value>, Vec<Violation>)>,
         members: &Map<String, Value>,
         path: &KeyPath,
@@ -309,7 +308,7 @@ impl<'a> Checker<'a> {
             }
         }
         // `{ env = … }` or `{ file = … }`: the key names the alternative.
-        let key_of = |branch: &'a Map<String, Value>| list(branch, "required").filter_map(Value::as_str).next();
+        let key_of = |branch: &'a Map<String, Value>| list(branch, "required").find_map(Value::as_str);
         let Some(keys) = attempts.iter().map(|(branch, _)| key_of(branch)).collect::<Option<Vec<&str>>>() else {
             return false;
         };
@@ -370,7 +369,7 @@ fn check_text(rules: &Map<String, Value>, text: &str, path: &KeyPath, out: &mut 
 }
 
 fn check_number(rules: &Map<String, Value>, digits: &str, path: &KeyPath, out: &mut Vec<Violation>) {
-    let number = digits.parse::<Decimal>().or_else(|_| Decimal::from_scientific(digits)).ok();
+    let number = Decimal::from_str_exact(digits).or_else(|_| Decimal::from_scientific(digits)).ok();
     let limit = |name: &str| match rules.get(name) {
         Some(Value::Number(limit)) => {
             limit.as_str().parse::<Decimal>().or_else(|_| Decimal::from_scientific(limit.as_str())).ok()
@@ -594,8 +593,8 @@ mod tests {
         Many(Vec<String>),
     }
 
-    fn says(value: Value) -> Vec<String> {
-        check(&of::<Machine>(), &value)
+    fn says(value: &Value) -> Vec<String> {
+        check(&of::<Machine>(), value)
             .into_iter()
             .map(|v| {
                 format!("{}: {}{}", v.path, v.message, v.hint.map(|hint| format!(" ({hint})")).unwrap_or_default())
@@ -603,7 +602,7 @@ mod tests {
             .collect()
     }
 
-    fn with(extra: Value) -> Value {
+    fn with(extra: &Value) -> Value {
         let mut value = json!({"name": "a", "transport": {"kind": "file", "pattern": "*.csv"}});
         value.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         value
@@ -611,16 +610,16 @@ mod tests {
 
     #[test]
     fn what_serde_reads_passes() {
-        let value = with(json!({"level": "low", "secret": {"env": "X"}, "either": ["a"], "count": 3,
+        let value = with(&json!({"level": "low", "secret": {"env": "X"}, "either": ["a"], "count": 3,
             "price": "1.50", "tables": {"any": [1, 2]}}));
-        assert_eq!(says(value.clone()), [""; 0]);
+        assert_eq!(says(&value), [""; 0]);
         serde_json::from_value::<Machine>(value).unwrap();
     }
 
     #[test]
     fn everything_wrong_is_said_at_once() {
         assert_eq!(
-            says(json!({"nmae": "x", "transport": {"kind": "file", "patern": "*", "pattern": 5}, "count": "7",
+            says(&json!({"nmae": "x", "transport": {"kind": "file", "patern": "*", "pattern": 5}, "count": "7",
                 "tables": {"any": [1, 300, -1]}})),
             [
                 "nmae: unknown key `nmae` (did you mean `name`?)",
@@ -637,51 +636,51 @@ mod tests {
     #[test]
     fn of_alternatives_the_one_meant_is_judged() {
         assert_eq!(
-            says(with(json!({"transport": {"kind": "htp", "base": "x"}}))),
+            says(&with(&json!({"transport": {"kind": "htp", "base": "x"}}))),
             ["transport.kind: `htp` is not possible here; use `file` or `http` (did you mean `http`?)"]
         );
         assert_eq!(
-            says(with(json!({"transport": {"kind": "http"}}))),
+            says(&with(&json!({"transport": {"kind": "http"}}))),
             ["transport.base: this key is required and missing"]
         );
         assert_eq!(
-            says(with(json!({"transport": {"base": "x"}}))),
+            says(&with(&json!({"transport": {"base": "x"}}))),
             ["transport.kind: this key is required and missing (it is `file` or `http`)"]
         );
-        assert_eq!(says(with(json!({"transport": 3}))), ["transport: expected a table, found a number"]);
+        assert_eq!(says(&with(&json!({"transport": 3}))), ["transport: expected a table, found a number"]);
         assert_eq!(
-            says(with(json!({"level": "hihg"}))),
+            says(&with(&json!({"level": "hihg"}))),
             ["level: `hihg` is not possible here; use `low` or `high` (did you mean `high`?)"]
         );
         assert_eq!(
-            says(with(json!({"level": 1}))),
+            says(&with(&json!({"level": 1}))),
             ["level: expected a text, found a number (put it in quotes: \"1\")"]
         );
         assert_eq!(
-            says(with(json!({"secret": {"evn": "X"}}))),
+            says(&with(&json!({"secret": {"evn": "X"}}))),
             ["secret: this table needs `env` or `file` (did you mean `env`?)"]
         );
         assert_eq!(
-            says(with(json!({"secret": {"env": "X", "file": "y"}}))),
+            says(&with(&json!({"secret": {"env": "X", "file": "y"}}))),
             ["secret: only one of `env` or `file` is possible here"]
         );
         assert_eq!(
-            says(with(json!({"secret": {"env": 1}}))),
+            says(&with(&json!({"secret": {"env": 1}}))),
             ["secret.env: expected a text, found a number (put it in quotes: \"1\")"]
         );
         assert_eq!(
-            says(with(json!({"either": true}))),
+            says(&with(&json!({"either": true}))),
             ["either: expected a text or a list, found true or false (put it in quotes: \"true\")"]
         );
         assert_eq!(
-            says(with(json!({"either": ["a", 1]}))),
+            says(&with(&json!({"either": ["a", 1]}))),
             ["either[1]: expected a text, found a number (put it in quotes: \"1\")"]
         );
     }
 
     #[test]
     fn formats_are_judged() {
-        assert_eq!(says(with(json!({"price": "1,50"}))).len(), 1);
-        assert!(says(with(json!({"name": "A b"}))).concat().starts_with("name: `A b` is no name"));
+        assert_eq!(says(&with(&json!({"price": "1,50"}))).len(), 1);
+        assert!(says(&with(&json!({"name": "A b"}))).concat().starts_with("name: `A b` is no name"));
     }
 }

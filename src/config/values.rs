@@ -302,18 +302,15 @@ impl FromStr for Zone {
     type Err = NotAValue;
 
     fn from_str(text: &str) -> Result<Self, NotAValue> {
-        match TimeZone::get(text) {
-            Ok(zone) => Ok(Self { name: zone.iana_name().unwrap_or(text).to_owned(), zone }),
-            Err(_) => {
-                let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-                let near = super::suggest::nearest(text, names.iter().map(String::as_str));
-                let example = near.map_or_else(
-                    || "; write it like `Europe/Amsterdam`".to_owned(),
-                    |near| format!("; did you mean `{near}`?"),
-                );
-                Err(not(format!("`{text}` is no time zone of the IANA database{example}")))
-            }
+        if let Ok(zone) = TimeZone::get(text) {
+            return Ok(Self { name: zone.iana_name().unwrap_or(text).to_owned(), zone });
         }
+        let names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+        let example = super::suggest::nearest(text, names.iter().map(String::as_str)).map_or_else(
+            || "; write it like `Europe/Amsterdam`".to_owned(),
+            |near| format!("; did you mean `{near}`?"),
+        );
+        Err(not(format!("`{text}` is no time zone of the IANA database{example}")))
     }
 }
 
@@ -369,7 +366,12 @@ by_text!(
 );
 
 impl StoreUrl {
-    /// The SQLite file.
+    /// The `SQLite` store in the file at `path`.
+    pub fn sqlite(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The file of the `SQLite` store.
     pub fn sqlite_path(&self) -> &Path {
         &self.0
     }
