@@ -5,6 +5,7 @@
 //! that acts on the configuration.
 
 pub mod document;
+mod formats;
 mod load;
 mod overrides;
 pub mod place;
@@ -13,6 +14,7 @@ pub mod secret;
 pub mod settings;
 pub mod suggest;
 pub mod values;
+mod violation;
 
 pub use document::Document;
 pub use load::schema;

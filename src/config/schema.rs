@@ -12,33 +12,14 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use super::formats::format_check;
 use super::place::KeyPath;
 use super::suggest::{nearest, one_of};
-use super::values::format_check;
+use super::violation::{
+    first_sentence, is_of_type, not_allowed, same_type, type_name, unknown_key, violation, wrong_type,
+};
 
-/// One departure from the schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The value or key concerned; for a missing key the path it would have.
-    pub path: KeyPath,
-    /// Whether the key, its absence or its value is wrong.
-    pub about: About,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-/// What a [`Violation`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum About {
-    /// A key that must not be there.
-    Key,
-    /// A key that must be there.
-    Missing,
-    /// The value.
-    Value,
-}
+pub use super::violation::{About, Violation};
 
 /// The JSON Schema of a type as it is read.
 pub fn of<T: JsonSchema>() -> Value {
@@ -404,69 +385,6 @@ fn check_number(rules: &Map<String, Value>, digits: &str, path: &KeyPath, out: &
     }
 }
 
-fn violation(path: &KeyPath, about: About, message: impl Into<String>) -> Violation {
-    Violation { path: path.clone(), about, message: message.into(), hint: None }
-}
-
-fn unknown_key<'a>(
-    path: &KeyPath,
-    key: &str,
-    names: impl Iterator<Item = &'a str>,
-    members: &Map<String, Value>,
-) -> Violation {
-    let mut unknown = violation(path, About::Key, format!("unknown key `{key}`"));
-    // A key that is already given was not what this one meant.
-    let free: Vec<&str> = names.filter(|name| !members.contains_key(*name)).collect();
-    unknown.hint = match nearest(key, free.iter().copied()) {
-        Some(near) => Some(format!("did you mean `{near}`?")),
-        None if free.is_empty() => None,
-        None => Some(format!("the other keys possible here: {}", free.join(", "))),
-    };
-    unknown
-}
-
-fn wrong_type(path: &KeyPath, expected: &[&str], value: &Value) -> Violation {
-    let names: Vec<&str> = expected.iter().filter(|name| **name != "null").map(|name| in_words(name)).collect();
-    let expected_words = match names.split_last() {
-        None => "nothing".to_owned(),
-        Some((only, [])) => (*only).to_owned(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-    };
-    let found = match value {
-        Value::Number(number) if expected.contains(&"integer") => format!("{number}"),
-        _ => in_words(type_name(value)).to_owned(),
-    };
-    let mut wrong = violation(path, About::Value, format!("expected {expected_words}, found {found}"));
-    wrong.hint = match value {
-        Value::Number(_) | Value::Bool(_) if expected.contains(&"string") => {
-            Some(format!("put it in quotes: \"{value}\""))
-        }
-        Value::String(text)
-            if expected.iter().any(|name| ["integer", "number", "boolean"].contains(name))
-                && serde_json::from_str::<Value>(text)
-                    .is_ok_and(|bare| expected.iter().any(|name| is_of_type(&bare, name))) =>
-        {
-            Some(format!("write it without quotes: {text}"))
-        }
-        Value::String(text) if expected == ["array"] => Some(format!("put it in brackets: [\"{text}\"]")),
-        _ => None,
-    };
-    wrong
-}
-
-fn not_allowed(path: &KeyPath, allowed: &[&Value], value: &Value) -> Violation {
-    let words: Vec<String> = allowed
-        .iter()
-        .filter(|word| !word.is_null())
-        .map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned))
-        .collect();
-    let given = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let list = one_of(words.iter().map(String::as_str));
-    let mut wrong = violation(path, About::Value, format!("`{given}` is not possible here; use {list}"));
-    wrong.hint = nearest(&given, words.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-    wrong
-}
-
 fn list<'a>(rules: &'a Map<String, Value>, keyword: &str) -> impl Iterator<Item = &'a Value> {
     rules.get(keyword).and_then(Value::as_array).into_iter().flatten()
 }
@@ -485,47 +403,6 @@ fn allowed_values(rules: &Map<String, Value>) -> Option<Vec<&Value>> {
         (None, Some(Value::Array(values))) => Some(values.iter().collect()),
         _ => None,
     }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
-fn same_type(a: &Value, b: &Value) -> bool {
-    type_name(a) == type_name(b)
-}
-
-fn is_of_type(value: &Value, name: &str) -> bool {
-    match (value, name) {
-        (Value::Number(number), "integer") => !number.as_str().contains(['.', 'e', 'E']),
-        _ => type_name(value) == name,
-    }
-}
-
-fn in_words(type_name: &str) -> &str {
-    match type_name {
-        "null" => "nothing",
-        "boolean" => "true or false",
-        "integer" => "a whole number",
-        "number" => "a number",
-        "string" => "a text",
-        "array" => "a list",
-        "object" => "a table",
-        other => other,
-    }
-}
-
-fn first_sentence(description: &str) -> String {
-    let paragraph = description.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    let sentence = paragraph.split_inclusive(". ").next().unwrap_or_default();
-    sentence.trim().trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]
