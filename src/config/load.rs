@@ -610,4 +610,21 @@ key = "in the open"
         assert!(said[1].starts_with("c.toml:3:1: api.max_bdoy: unknown key"), "{said:#?}");
         assert!(said[2].starts_with("c.toml:5:10: log.format:"), "{said:#?}");
     }
+
+    #[test]
+    fn a_damaged_file_gives_problems_and_nothing_worse() {
+        for end in (0..example().len()).step_by(7).filter(|end| example().is_char_boundary(*end)) {
+            let _ = load(&example()[..end]);
+        }
+        for (at, _) in example().char_indices().step_by(41) {
+            for junk in ["\"", "'''", "[[", "]", "{", "=", "\0", "é", "#"] {
+                let (before, after) = example().split_at(at);
+                if let Err(problems) = load(&format!("{before}{junk}{after}")) {
+                    assert!(!problems.is_empty());
+                }
+            }
+        }
+        let deep = format!("settings = {}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(!load(&deep).unwrap_err().is_empty());
+    }
 }
