@@ -1,3 +1,7 @@
 //! The program `tradebridge`: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tradebridge::cli::run()
+}

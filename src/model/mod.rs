@@ -10,6 +10,7 @@ pub mod currency;
 pub mod customer;
 pub mod delivery_term;
 pub mod hash;
+pub mod identity;
 pub mod kind;
 pub mod order;
 pub mod order_status;

@@ -49,6 +49,12 @@ pub enum Kind {
     Time,
     /// An instant, RFC 3339.
     Instant,
+    /// A currency by its ISO 4217 code.
+    Currency,
+    /// A country by its ISO 3166-1 code.
+    Country,
+    /// A language tag.
+    Language,
     /// One of some words.
     Choice(Vec<String>),
     /// A unit: a Recommendation 20 code, or a record of `code` and `erp`.
@@ -234,6 +240,9 @@ fn kind(schema: &Value, root: &Value) -> Kind {
             "date" => Kind::Date,
             "time" => Kind::Time,
             "date-time" => Kind::Instant,
+            "currency" => Kind::Currency,
+            "country" => Kind::Country,
+            "language" => Kind::Language,
             _ => Kind::Text,
         }
     }

@@ -60,7 +60,8 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // SQLITE_FULL, https://www.sqlite.org/rescode.html#full
-        let full = error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "13");
+        let full =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "13");
         if full { Self::Full(error) } else { Self::Engine(error) }
     }
 }

@@ -64,7 +64,8 @@ pub trait Runs: Send + Sync {
     /// Records a run's state and counts; an ended run drops what it kept for going on.
     async fn save_run(&self, run: &Run) -> Result<()>;
 
-    /// Ends a run well: its source was verified at its end.
+    /// Ends a run well: its source was verified at its end. Of a complete pass, rejections that it did not find again
+    /// are over.
     async fn finish_run(&self, run: &Run) -> Result<()>;
 
     /// Drops a run's staged differences and seen parts.

@@ -220,6 +220,9 @@ pub struct RunCounts {
     pub deleted: u64,
     /// Not taken.
     pub rejected: u64,
+    /// Of the rejected: those whose key cannot be told.
+    #[serde(default)]
+    pub unkeyed: u64,
     /// Staged, but the stored content had changed meanwhile.
     pub superseded: u64,
     /// Price changes beyond the guard's size, zero prices included.

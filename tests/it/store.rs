@@ -272,11 +272,12 @@ async fn a_rejected_record_is_kept_until_it_is_taken() {
     };
     let page = Page { rejections: vec![rejection.clone()], ..Page::default() };
     f.store.commit_page(&run, &page).await.unwrap();
-    let again = Rejection { run: "later".to_owned(), ..rejection.clone() };
+    let again = Rejection { run: "later".to_owned(), at: Timestamp::MAX, ..rejection.clone() };
     f.store.commit_page(&run, &Page { rejections: vec![again], ..Page::default() }).await.unwrap();
     let kept = f.store.rejections(Some(f.source.id), 10).await.unwrap();
     assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].run, run.id, "the same finding is not written again");
+    assert_eq!(kept[0].run, "later");
+    assert_eq!(kept[0].at.as_second(), rejection.at.as_second(), "the same finding keeps its time");
     f.store.commit_page(&run, &Page { taken: vec!["a".to_owned()], ..Page::default() }).await.unwrap();
     assert!(f.store.rejections(None, 10).await.unwrap().is_empty());
 }

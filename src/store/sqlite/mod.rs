@@ -100,7 +100,7 @@ fn lock(path: &Path) -> Result<File> {
 
 fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     // SQLITE_CORRUPT and SQLITE_NOTADB, https://www.sqlite.org/rescode.html
-    let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<i32>().ok());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|c| c.parse::<i32>().ok());
     match code.map(|c| c & 0xff) {
         Some(11 | 26) => StoreError::Damaged { path: path.to_owned(), message: error.to_string() },
         Some(14 | 8) => StoreError::Open { path: path.to_owned(), source: std::io::Error::other(error.to_string()) },

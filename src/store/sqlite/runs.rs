@@ -71,6 +71,14 @@ impl Runs for SqliteStore {
         let mut tx = self.write().await?;
         save(&mut tx, run).await?;
         drop_staged(&mut tx, &run.id).await?;
+        if run.complete {
+            // What a complete pass did not reject again is mended or gone.
+            sqlx::query("DELETE FROM rejected WHERE source = ? AND run <> ?")
+                .bind(run.source)
+                .bind(&run.id)
+                .execute(&mut *tx)
+                .await?;
+        }
         sqlx::query("UPDATE source SET verified_at = ?, place = ? WHERE id = ?")
             .bind(run.ended_at.unwrap_or_else(Timestamp::now).as_microsecond())
             .bind(run.place.as_ref().map(ToString::to_string))
@@ -146,12 +154,12 @@ async fn note(tx: &mut SqliteConnection, run: &Run, page: &Page) -> Result<()> {
             .await?;
     }
     for rejection in &page.rejections {
-        // A record that fails again for the same reason is the same finding: nothing is written.
+        // A record that fails again for the same reason is the same finding, seen again: its time stays.
         sqlx::query(
             "INSERT INTO rejected (source, source_key, run, place, reason, record, at) VALUES (?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (source, source_key) DO UPDATE SET run = excluded.run, place = excluded.place, \
-             reason = excluded.reason, record = excluded.record, at = excluded.at \
-             WHERE reason <> excluded.reason OR record <> excluded.record",
+             at = CASE WHEN reason = excluded.reason AND record = excluded.record THEN at ELSE excluded.at END, \
+             reason = excluded.reason, record = excluded.record",
         )
         .bind(run.source)
         .bind(&rejection.source_key)

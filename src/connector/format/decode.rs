@@ -1,0 +1,147 @@
+//! From bytes to UTF-8: gzip is unpacked, an encoding is decoded. A byte that the encoding does not have is an error,
+//! never a replacement character.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use encoding_rs::{Decoder, DecoderResult};
+use flate2::bufread::MultiGzDecoder;
+
+/// How text is encoded, by a name of the WHATWG Encoding Standard (<https://encoding.spec.whatwg.org/>).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding(&'static encoding_rs::Encoding);
+
+impl Encoding {
+    /// The encoding of a name such as `utf-8`, `windows-1252` or `iso-8859-15`.
+    pub fn of(name: &str) -> Option<Self> {
+        encoding_rs::Encoding::for_label(name.as_bytes()).map(Self)
+    }
+
+    /// UTF-8, with or without a byte order mark.
+    pub fn utf8() -> Self {
+        Self(encoding_rs::UTF_8)
+    }
+}
+
+/// The text of a source as UTF-8 bytes. Gzip is recognised by its first bytes.
+pub fn decoded(source: Box<dyn Read + Send>, encoding: Encoding) -> io::Result<Box<dyn Read + Send>> {
+    let mut buffered = BufReader::with_capacity(BUFFER, source);
+    // RFC 1952, section 2.3.1: a gzip member begins with 1f 8b.
+    let packed = buffered.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let bytes: Box<dyn Read + Send> = if packed { Box::new(MultiGzDecoder::new(buffered)) } else { Box::new(buffered) };
+    Ok(Box::new(Decoded {
+        bytes,
+        name: encoding.0.name(),
+        decoder: encoding.0.new_decoder_with_bom_removal(),
+        input: vec![0; BUFFER],
+        filled: 0..0,
+        ended: false,
+        output: Vec::with_capacity(2 * BUFFER),
+        given: 0,
+        read: 0,
+        line: 1,
+    }))
+}
+
+const BUFFER: usize = 64 * 1024;
+
+struct Decoded {
+    bytes: Box<dyn Read + Send>,
+    name: &'static str,
+    decoder: Decoder,
+    input: Vec<u8>,
+    filled: std::ops::Range<usize>,
+    ended: bool,
+    output: Vec<u8>,
+    given: usize,
+    /// Bytes read so far, for messages.
+    read: usize,
+    /// The line that decoding has reached, for messages.
+    line: usize,
+}
+
+impl Decoded {
+    fn fill(&mut self) -> io::Result<()> {
+        self.output.clear();
+        self.given = 0;
+        if self.filled.is_empty() {
+            let count = self.bytes.read(&mut self.input)?;
+            self.filled = 0..count;
+            if count == 0 {
+                self.ended = true;
+            }
+        }
+        self.output.resize(2 * BUFFER, 0);
+        let input = &self.input[self.filled.clone()];
+        let (result, read, written) =
+            self.decoder.decode_to_utf8_without_replacement(input, &mut self.output, self.ended);
+        self.output.truncate(written);
+        self.filled.start += read;
+        self.read += read;
+        // Once in 128 KiB; a crate for counting bytes would not be felt.
+        #[allow(clippy::naive_bytecount)]
+        let lines = self.output.iter().filter(|b| **b == b'\n').count();
+        self.line += lines;
+        match result {
+            DecoderResult::InputEmpty | DecoderResult::OutputFull => Ok(()),
+            DecoderResult::Malformed(length, _) => {
+                let at = self.read.saturating_sub(usize::from(length));
+                let message = format!(
+                    "the byte at offset {at}, line {}, is not {}; set the encoding that the file really has",
+                    self.line, self.name
+                );
+                Err(io::Error::new(io::ErrorKind::InvalidData, message))
+            }
+        }
+    }
+}
+
+impl Read for Decoded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.output.len() {
+            if self.ended {
+                return Ok(0);
+            }
+            self.fill()?;
+        }
+        let count = buffer.len().min(self.output.len() - self.given);
+        buffer[..count].copy_from_slice(&self.output[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8], encoding: &str) -> io::Result<String> {
+        let mut text = String::new();
+        let source = Box::new(io::Cursor::new(bytes.to_vec()));
+        decoded(source, Encoding::of(encoding).unwrap())?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn encodings_are_decoded() {
+        assert_eq!(read(b"Caf\xe9 \x80 5", "windows-1252").unwrap(), "Café € 5");
+        assert_eq!(read("\u{feff}Çelik".as_bytes(), "utf-8").unwrap(), "Çelik");
+        assert_eq!(read("Çelik".as_bytes(), "utf-8").unwrap(), "Çelik");
+        assert_eq!(read(b"", "utf-8").unwrap(), "");
+    }
+
+    #[test]
+    fn a_wrong_encoding_names_byte_and_line() {
+        let error = read(b"a;b\n1;Caf\xe9\n", "utf-8").unwrap_err().to_string();
+        assert!(error.contains("offset 9, line 2") && error.contains("UTF-8"), "{error}");
+    }
+
+    #[test]
+    fn gzip_is_unpacked_and_damage_is_an_error() {
+        use std::io::Write as _;
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all("Nr;Naam\n1;De Vries\n".repeat(500).as_bytes()).unwrap();
+        let bytes = packer.finish().unwrap();
+        assert_eq!(read(&bytes, "utf-8").unwrap().lines().count(), 1000);
+        assert!(read(&bytes[..bytes.len() - 12], "utf-8").is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! Formats: from bytes to records, one at a time, whatever the size of the source.
+
+pub mod csv;
+mod decode;
+
+pub use decode::{Encoding, decoded};
+
+use crate::record::{Place, Record};
+
+/// The longest field, in bytes.
+pub const LONGEST_FIELD: usize = 10_000_000;
+
+/// Most columns of a table.
+pub const MOST_COLUMNS: usize = 10_000;
+
+/// Reads the records of a source.
+pub trait Reader: Send {
+    /// The next record; nothing at the end. After [`ReadError::Fatal`] nothing more comes.
+    fn next(&mut self) -> Option<Result<Record, ReadError>>;
+}
+
+/// Why a record, or the rest of a source, cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// This record cannot be taken; reading goes on with the next.
+    #[error("{place}: {message}")]
+    Record {
+        /// Where.
+        place: Place,
+        /// Why.
+        message: String,
+    },
+    /// The source cannot be read any further.
+    #[error("{place}: {message}")]
+    Fatal {
+        /// Where.
+        place: Place,
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}

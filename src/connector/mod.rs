@@ -1,0 +1,6 @@
+//! Talking to systems: transports and formats, told by manifests. Nothing here knows one system.
+//!
+//! What does not live here: what records mean (`mapping`) and what becomes of them (`sync`).
+
+pub mod file;
+pub mod format;

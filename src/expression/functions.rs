@@ -1,0 +1,247 @@
+//! The functions of the language. Those that change how their arguments are evaluated stand in `node`.
+
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+use rust_decimal::Decimal;
+
+use super::convert::{self, NumberFormat};
+use super::evaluate::short;
+use crate::model::currency;
+use crate::record::{Map, Value};
+
+/// The longest text that a function makes, in bytes.
+pub(super) const LONGEST: usize = 1 << 20;
+
+/// Most elements of a list.
+pub(super) const MOST: usize = 10_000;
+
+/// A function: what it is called, how many arguments it takes (the value it is a method of counts), what it does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Function {
+    pub name: &'static str,
+    pub least: usize,
+    pub most: usize,
+    body: fn(&[Cow<'_, Value>], &TimeZone) -> Result<Value, String>,
+}
+
+/// The names of functions that are compiled into nodes of their own.
+pub(super) const SPECIAL: &[&str] = &["or", "lookup", "matches", "round", "has", "map", "filter", "exists", "all"];
+
+/// The functions that are calls.
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function { name: "trim", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| string(t.trim())) },
+    Function { name: "upper", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| Value::Text(t.to_uppercase())) },
+    Function { name: "lower", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| Value::Text(t.to_lowercase())) },
+    Function { name: "compact", least: 1, most: 1, body: compact },
+    Function { name: "digits", least: 1, most: 1, body: digits },
+    Function { name: "strip_zeros", least: 1, most: 1, body: strip_zeros },
+    Function { name: "pad", least: 2, most: 3, body: pad },
+    Function { name: "decimal", least: 1, most: 2, body: decimal },
+    Function { name: "money", least: 2, most: 2, body: money },
+    Function { name: "date", least: 2, most: 2, body: date },
+    Function { name: "instant", least: 1, most: 2, body: instant },
+    Function { name: "convert_unit", least: 3, most: 3, body: convert_unit },
+    Function { name: "split", least: 2, most: 2, body: split },
+    Function { name: "join", least: 2, most: 2, body: join },
+    Function { name: "replace", least: 3, most: 3, body: replace },
+    Function { name: "contains", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.contains(text(a, 1)?))) },
+    Function {
+        name: "startsWith",
+        least: 2,
+        most: 2,
+        body: |a, _| Ok(Value::Bool(text(a, 0)?.starts_with(text(a, 1)?))),
+    },
+    Function { name: "endsWith", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.ends_with(text(a, 1)?))) },
+    Function { name: "size", least: 1, most: 1, body: size },
+    Function { name: "string", least: 1, most: 1, body: to_string },
+];
+
+impl Function {
+    /// Calls the function; a null value gives null, since the field it comes from is absent.
+    pub fn call(&self, arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
+        if arguments.first().is_some_and(|a| a.is_empty()) {
+            return Ok(if self.name == "size" { Value::Number(Decimal::ZERO) } else { Value::Null });
+        }
+        (self.body)(arguments, zone)
+    }
+}
+
+fn text<'a>(arguments: &'a [Cow<'_, Value>], at: usize) -> Result<&'a str, String> {
+    match arguments.get(at).map(AsRef::as_ref) {
+        Some(Value::Text(text)) => Ok(text),
+        Some(Value::Number(_)) => Err("expected text, found a number; make it text with string()".to_owned()),
+        Some(other) => Err(format!("expected text, found {}", other.kind())),
+        None => Err("an argument is missing".to_owned()),
+    }
+}
+
+/// A number, or text that is one in plain notation.
+fn number(arguments: &[Cow<'_, Value>], at: usize) -> Result<Decimal, String> {
+    match arguments.get(at).map(AsRef::as_ref) {
+        Some(Value::Number(number)) => Ok(*number),
+        Some(Value::Text(text)) => convert::number(text, None).map_err(|_| {
+            format!("expected a number, found the text '{}'; convert it with decimal('1.234,56')", short(text))
+        }),
+        Some(other) => Err(format!("expected a number, found {}", other.kind())),
+        None => Err("an argument is missing".to_owned()),
+    }
+}
+
+fn string(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn compact(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    Ok(Value::Text(text(arguments, 0)?.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+fn digits(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    Ok(Value::Text(text(arguments, 0)?.chars().filter(char::is_ascii_digit).collect()))
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn strip_zeros(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let text = text(arguments, 0)?;
+    Ok(string(match text.trim_start_matches('0') {
+        _ if !all_digits(text) => text,
+        "" => "0",
+        stripped => stripped,
+    }))
+}
+
+fn pad(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let value = text(arguments, 0)?;
+    let width = usize::try_from(number(arguments, 1)?).ok().filter(|w| *w <= 1000).ok_or("the width is 0 to 1000")?;
+    let fill = if arguments.len() > 2 { text(arguments, 2)? } else { "0" };
+    let missing = width.saturating_sub(value.chars().count());
+    if fill.chars().count() != 1 {
+        return Err("the fill is one character".to_owned());
+    }
+    // Only all-digit identifiers are padded in ERP systems; 'A12' stays what it is.
+    Ok(if all_digits(value) { Value::Text(fill.repeat(missing) + value) } else { string(value) })
+}
+
+fn decimal(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    if let Value::Number(number) = *arguments[0] {
+        return Ok(Value::Number(number));
+    }
+    let format = if arguments.len() > 1 {
+        let example = text(arguments, 1)?;
+        Some(NumberFormat::of(example).ok_or_else(|| bad_number_format(example))?)
+    } else {
+        None
+    };
+    convert::number(text(arguments, 0)?, format).map(Value::Number)
+}
+
+pub(super) fn bad_number_format(example: &str) -> String {
+    format!("'{}' is no number format; write an example such as '1.234,56' or '1234.56'", short(example))
+}
+
+fn money(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let amount = number(arguments, 0)?;
+    let code = text(arguments, 1)?;
+    if !currency::exists(code) {
+        return Err(format!("'{}' is not an ISO 4217 currency code, such as EUR", short(code)));
+    }
+    Ok(Value::Map(Map::from_iter([("amount", Value::Number(amount)), ("currency", string(code))])))
+}
+
+fn date(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let value = match &*arguments[0] {
+        Value::Number(number) => Cow::Owned(number.to_string()),
+        _ => Cow::Borrowed(text(arguments, 0)?),
+    };
+    Ok(convert::date(&value, text(arguments, 1)?)?.map_or(Value::Null, Value::Text))
+}
+
+fn instant(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
+    let named = if arguments.len() > 1 {
+        let name = text(arguments, 1)?;
+        Some(TimeZone::get(name).map_err(|_| format!("'{}' is no time zone, such as Europe/Amsterdam", short(name)))?)
+    } else {
+        None
+    };
+    convert::instant(text(arguments, 0)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+}
+
+fn convert_unit(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    convert::unit(number(arguments, 0)?, text(arguments, 1)?, text(arguments, 2)?).map(Value::Number)
+}
+
+fn split(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let separator = text(arguments, 1)?;
+    if separator.is_empty() {
+        return Err("the separator is empty".to_owned());
+    }
+    let parts: Vec<Value> =
+        text(arguments, 0)?.split(separator).take(MOST + 1).map(|part| string(part.trim())).collect();
+    limited(parts)
+}
+
+fn limited(items: Vec<Value>) -> Result<Value, String> {
+    if items.len() > MOST { Err(format!("a list has more than {MOST} elements")) } else { Ok(Value::List(items)) }
+}
+
+fn join(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let Value::List(items) = &*arguments[0] else {
+        return Err(format!("join needs a list, found {}", arguments[0].kind()));
+    };
+    let separator = text(arguments, 1)?;
+    let mut joined = String::new();
+    for item in items.iter().filter(|item| !item.is_empty()) {
+        let part = scalar(item)?;
+        if !joined.is_empty() {
+            joined.push_str(separator);
+        }
+        joined.push_str(&part);
+        if joined.len() > LONGEST {
+            return Err(too_long());
+        }
+    }
+    Ok(Value::Text(joined))
+}
+
+pub(super) fn too_long() -> String {
+    format!("the text is longer than {LONGEST} bytes")
+}
+
+fn replace(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let (value, from) = (text(arguments, 0)?, text(arguments, 1)?);
+    // An empty text counts as null, and replacing by nothing is a common wish.
+    let to = if arguments[2].is_empty() { "" } else { text(arguments, 2)? };
+    if from.is_empty() {
+        return Err("the text to replace is empty".to_owned());
+    }
+    if value.matches(from).count().saturating_mul(to.len()).saturating_add(value.len()) > LONGEST {
+        return Err(too_long());
+    }
+    Ok(Value::Text(value.replace(from, to)))
+}
+
+fn size(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let count = match &*arguments[0] {
+        Value::Text(text) => text.chars().count(),
+        Value::List(items) => items.len(),
+        Value::Map(map) => map.len(),
+        other => return Err(format!("size needs text, a list or a record, found {}", other.kind())),
+    };
+    Ok(Value::Number(Decimal::from(count)))
+}
+
+fn scalar(value: &Value) -> Result<Cow<'_, str>, String> {
+    match value {
+        Value::Text(text) => Ok(Cow::Borrowed(text)),
+        Value::Number(number) => Ok(Cow::Owned(number.to_string())),
+        Value::Bool(b) => Ok(Cow::Borrowed(if *b { "true" } else { "false" })),
+        other => Err(format!("a {} is no text", other.kind())),
+    }
+}
+
+fn to_string(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    scalar(&arguments[0]).map(|text| Value::Text(text.into_owned()))
+}

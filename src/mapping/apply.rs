@@ -1,0 +1,195 @@
+//! Applying a compiled mapping to records: pure, one record at a time.
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::compile::{ListTarget, Mapping, Placed, Target};
+use super::convert::{convert, short};
+use crate::expression::Context;
+use crate::model::hash::{ContentHash, content_hash};
+use crate::model::identity::{self, Identity};
+use crate::model::shape;
+use crate::record::{Map, Value};
+
+/// What a mapping needs to know of the connection.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The connection's company.
+    pub company: String,
+    /// The connection's time zone.
+    pub zone: jiff::tz::TimeZone,
+    /// The connection's settings that are no secrets, as the variable `settings`.
+    pub settings: Value,
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It is a part.
+    Part(Box<Mapped>),
+    /// It says that it is deleted.
+    Deleted,
+    /// The mapping does not take it.
+    Skipped,
+}
+
+/// A record as a canonical part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapped {
+    /// The company.
+    pub company: String,
+    /// Its place among the parts.
+    pub identity: Identity,
+    /// The canonical content.
+    pub content: Json,
+    /// The content's hash.
+    pub hash: ContentHash,
+}
+
+/// Why a record is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message} ({file}:{line})")]
+pub struct Rejected {
+    /// The field or key of the mapping that failed.
+    pub field: String,
+    /// Why.
+    pub message: String,
+    /// The mapping file.
+    pub file: String,
+    /// The line in it.
+    pub line: usize,
+}
+
+impl Mapping {
+    /// The key of a record in its stream.
+    pub fn key(&self, record: &Map, setting: &Setting) -> Result<String, Rejected> {
+        let names = [("settings", &setting.settings)];
+        let context = Context { record, names: &names, zone: &setting.zone };
+        let value = self.evaluate("key", &self.key, &context)?;
+        match convert(&shape::Kind::Text, &value) {
+            Ok(Some(Json::String(key))) => Ok(key),
+            Ok(_) => Err(self.rejected("key", &self.key, "the record has no key".to_owned())),
+            Err(message) => Err(self.rejected("key", &self.key, message)),
+        }
+    }
+
+    /// What becomes of a record.
+    pub fn apply(&self, fields: &Map, setting: &Setting) -> Result<Outcome, Rejected> {
+        let names = [("settings", &setting.settings)];
+        let context = Context { record: fields, names: &names, zone: &setting.zone };
+        if let Some(condition) = &self.condition
+            && !self.holds("where", condition, &context)?
+        {
+            return Ok(Outcome::Skipped);
+        }
+        if let Some(deleted) = &self.deleted
+            && self.holds("deleted", deleted, &context)?
+        {
+            return Ok(Outcome::Deleted);
+        }
+        let company = match &self.company {
+            None => setting.company.clone(),
+            Some(company) => match convert(&shape::Kind::Text, self.evaluate("company", company, &context)?.as_ref()) {
+                Ok(Some(Json::String(name))) => name,
+                Ok(_) => return Err(self.rejected("company", company, "the record has no company".to_owned())),
+                Err(message) => return Err(self.rejected("company", company, message)),
+            },
+        };
+        let mut canonical = self.record(&self.fields, "", &context)?;
+        for list in &self.lists {
+            let items = self.list(list, &context, &names)?;
+            if !items.is_empty() {
+                canonical.insert(list.name.clone(), Json::Array(items));
+            }
+        }
+        let mut body = Json::Object(canonical);
+        let identity = identity::of(self.kind, &mut body).map_err(|invalid| self.invalid(&invalid))?;
+        shape::check(self.kind, &body).map_err(|findings| {
+            let first = findings.first().map(|f| self.invalid(f));
+            first.unwrap_or_else(|| self.rejected("fields", &self.key, "the record is not valid".to_owned()))
+        })?;
+        let hash = content_hash(&body);
+        Ok(Outcome::Part(Box::new(Mapped { company, identity, content: body, hash })))
+    }
+
+    fn record(&self, targets: &[Target], within: &str, context: &Context) -> Result<JsonMap<String, Json>, Rejected> {
+        let mut record = JsonMap::new();
+        for target in targets {
+            let name = || format!("{within}{}", target.name);
+            let value = target.value.expression.evaluate(context);
+            let value = value.map_err(|e| self.rejected(&name(), &target.value, e.to_string()))?;
+            match convert(&target.kind, &value) {
+                Ok(Some(json)) => set(&mut record, &target.path, json),
+                Ok(None) => {}
+                Err(message) => return Err(self.rejected(&name(), &target.value, message)),
+            }
+        }
+        Ok(record)
+    }
+
+    fn list(&self, list: &ListTarget, context: &Context, names: &[(&str, &Value)]) -> Result<Vec<Json>, Rejected> {
+        let from = self.evaluate(&list.name, &list.from, context)?;
+        let items = match &*from {
+            Value::Null => return Ok(Vec::new()),
+            Value::List(items) => items.as_slice(),
+            single => std::slice::from_ref(single),
+        };
+        let mut mapped = Vec::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            let within = format!("{}[{at}].", list.name);
+            let Value::Map(fields) = item else {
+                let message = format!("element {} is a {}, not a record", at + 1, item.kind());
+                return Err(self.rejected(&list.name, &list.from, message));
+            };
+            let context = Context { record: fields, names, zone: context.zone };
+            if let Some(condition) = &list.condition
+                && !self.holds(&format!("{within}where"), condition, &context)?
+            {
+                continue;
+            }
+            mapped.push(Json::Object(self.record(&list.fields, &within, &context)?));
+        }
+        Ok(mapped)
+    }
+
+    fn evaluate<'a>(
+        &self,
+        field: &str,
+        placed: &'a Placed,
+        context: &'a Context<'a>,
+    ) -> Result<std::borrow::Cow<'a, Value>, Rejected> {
+        placed.expression.evaluate(context).map_err(|e| self.rejected(field, placed, e.to_string()))
+    }
+
+    fn holds(&self, field: &str, placed: &Placed, context: &Context) -> Result<bool, Rejected> {
+        placed.expression.condition(context).map_err(|e| self.rejected(field, placed, e.to_string()))
+    }
+
+    fn rejected(&self, field: &str, placed: &Placed, message: String) -> Rejected {
+        Rejected { field: field.to_owned(), message, file: self.file.clone(), line: placed.position.line }
+    }
+
+    /// A finding about the finished record, at the line that fills the field.
+    fn invalid(&self, invalid: &crate::model::Invalid) -> Rejected {
+        let head = invalid.field.split(['.', '[']).next().unwrap_or_default();
+        let filled = self
+            .fields
+            .iter()
+            .find(|t| t.name == invalid.field)
+            .or_else(|| self.fields.iter().find(|t| t.path[0] == head));
+        let list = self.lists.iter().find(|l| l.name == head).map(|l| &l.from);
+        let placed = filled.map(|t| &t.value).or(list).unwrap_or(&self.key);
+        self.rejected(&invalid.field, placed, short(&invalid.message))
+    }
+}
+
+fn set(record: &mut JsonMap<String, Json>, path: &[String], value: Json) {
+    let [first, rest @ ..] = path else { return };
+    if rest.is_empty() {
+        record.insert(first.clone(), value);
+    } else {
+        let inner = record.entry(first.clone()).or_insert_with(|| Json::Object(JsonMap::new()));
+        if let Json::Object(inner) = inner {
+            set(inner, rest, value);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Pulling: the records of a stream become staged differences, the guard decides, and the differences are applied.
+//!
+//! What does not live here: reading records (`connector`), turning them into parts (`mapping`), keeping them
+//! (`store`), and what follows from a change (`publish`, `orders`).
+
+mod guard;
+mod page;
+mod prices;
+mod run;
+
+pub use guard::{Verdict, judge};
+pub use run::{Ended, Job, SyncError, approve, refuse};

@@ -1,0 +1,346 @@
+//! One run of a sync: read, stage by page, judge, apply by page.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use roaring::RoaringTreemap;
+use serde_json::Value as Json;
+use tokio::sync::mpsc;
+
+use super::guard::{Verdict, judge};
+use super::page::{self, Keyed, Progress};
+use crate::config::Guard;
+use crate::connector::format::{ReadError, Reader};
+use crate::mapping::{Mapping, Setting};
+use crate::record::{Place, Record};
+use crate::store::{Known, Page, Run, RunCounts, RunFilter, RunState, Source, Store, StoreError};
+
+/// Records of a page.
+const PAGE: usize = 1000;
+
+/// Pages read ahead.
+const AHEAD: usize = 2;
+
+/// Differences applied by one transaction.
+const APPLY: u32 = 1000;
+
+/// Why a run could not be executed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The source cannot be read any further.
+    #[error("{place}: {message}")]
+    Source {
+        /// Where.
+        place: String,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The source was not the same at the end as at the beginning.
+    #[error("{0}")]
+    Moved(String),
+    /// A part of the run ended without a result.
+    #[error("{0} ended without a result")]
+    Stopped(&'static str),
+    /// The run is not in a state in which it can be approved or refused.
+    #[error("run {id} is {state}, not held; `tradebridge runs list` shows what is held")]
+    NotHeld {
+        /// The run.
+        id: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// There is no such run.
+    #[error("there is no run {0}; `tradebridge runs list` shows the runs")]
+    NoRun(String),
+}
+
+/// What a run is to do.
+pub struct Job {
+    /// Where parts, runs and the feed are kept.
+    pub store: Arc<dyn Store>,
+    /// What turns the records into parts.
+    pub mapping: Arc<Mapping>,
+    /// What the mapping needs to know of the connection.
+    pub setting: Setting,
+    /// What is fed.
+    pub source: Source,
+    /// The limits.
+    pub guard: Guard,
+    /// Whether the source is read as a whole: what it lacks is deleted.
+    pub complete: bool,
+    /// What tells this content of the source from another: a run that broke off goes on only where it is the same.
+    pub identity: Json,
+    /// The records.
+    pub reader: Box<dyn Reader>,
+    /// Says, after reading, whether the source is still the one that was opened.
+    pub verify: Box<dyn FnOnce() -> Result<(), String> + Send>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The run as it was recorded.
+    pub run: Run,
+}
+
+impl Job {
+    /// Executes the run; an earlier run over the same content that broke off is continued.
+    ///
+    /// # Errors
+    /// The run is recorded as failed where the source is to blame; a failing store leaves it unfinished, and the next
+    /// execution continues it.
+    pub async fn execute(mut self) -> Result<Ended, SyncError> {
+        let (mut run, mut progress, skip) = self.begin().await?;
+        if run.state == RunState::Running {
+            let stored = self.store.count(self.source.id).await?;
+            match self.read(&mut run, &mut progress, skip).await {
+                Ok(()) => {}
+                Err(SyncError::Store(error)) => return Err(error.into()),
+                Err(error) => {
+                    self.store.discard_staged(&run.id).await?;
+                    run.state = RunState::Failed;
+                    run.reason = Some(error.to_string());
+                    run.ended_at = Some(Timestamp::now());
+                    self.store.save_run(&run).await?;
+                    return Err(error);
+                }
+            }
+            self.supersede(&run).await?;
+            let verdict = if progress.first_load {
+                Verdict::Apply
+            } else {
+                judge(&self.guard, &run.counts, stored, run.complete)
+            };
+            if let Verdict::Hold(reason) = verdict {
+                run.state = RunState::Held;
+                run.reason = Some(reason);
+                run.ended_at = Some(Timestamp::now());
+                self.store.save_run(&run).await?;
+                return Ok(Ended { run });
+            }
+            run.state = RunState::Applying;
+            self.store.save_run(&run).await?;
+        }
+        apply(&self.store, run).await
+    }
+
+    async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
+        let first_load = self.source.verified_at.is_none();
+        if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
+            let same = run.place.as_ref() == Some(&self.identity)
+                && run.mapping == self.mapping.digest
+                && run.complete == self.complete;
+            if run.state == RunState::Applying || same {
+                let mut seen = RoaringTreemap::new();
+                for bytes in pages {
+                    let page = RoaringTreemap::deserialize_from(&*bytes)
+                        .map_err(|e| StoreError::Unreadable { what: "list of seen parts", message: e.to_string() })?;
+                    seen |= page;
+                }
+                let staged = run.counts.created + run.counts.updated + run.counts.deleted + run.counts.read;
+                let position = i64::try_from(staged.saturating_mul(2)).unwrap_or(i64::MAX / 2);
+                let skip = run.counts.read;
+                return Ok((run, Progress { seen, position, first_load, ..Progress::default() }, skip));
+            }
+            self.store.discard_staged(&run.id).await?;
+            let ended = Run {
+                state: RunState::Superseded,
+                reason: Some("it broke off, and the source or the mapping is another now".to_owned()),
+                ended_at: Some(Timestamp::now()),
+                ..run
+            };
+            self.store.save_run(&ended).await?;
+        }
+        let run = Run {
+            id: uuid::Uuid::now_v7().to_string(),
+            source: self.source.id,
+            connection: self.source.connection.clone(),
+            stream: self.source.stream.clone(),
+            kind: self.source.kind,
+            complete: self.complete,
+            state: RunState::Running,
+            counts: RunCounts::default(),
+            pages: 0,
+            place: Some(self.identity.clone()),
+            mapping: self.mapping.digest.clone(),
+            reason: None,
+            started_at: Timestamp::now(),
+            ended_at: None,
+        };
+        self.store.begin_run(&run).await?;
+        Ok((run, Progress { first_load, ..Progress::default() }, 0))
+    }
+
+    /// Reads the source to its end; what differs is staged, or loaded straight in a first load.
+    async fn read(&mut self, run: &mut Run, progress: &mut Progress, skip: u64) -> Result<(), SyncError> {
+        let (sender, mut pages) = mpsc::channel(AHEAD);
+        let reader = std::mem::replace(&mut self.reader, Box::new(Nothing));
+        let (mapping, setting) = (Arc::clone(&self.mapping), self.setting.clone());
+        let reading = tokio::task::spawn_blocking(move || read_pages(reader, skip, &mapping, &setting, &sender));
+        while let Some(records) = pages.recv().await {
+            let limit = self.guard.price_change;
+            let page = page::compare(&self.store, &self.mapping, &self.setting, limit, run, progress, records).await?;
+            if progress.first_load {
+                self.store.commit_load(run, &page).await?;
+            } else {
+                self.store.commit_page(run, &page).await?;
+            }
+        }
+        reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
+        let verify = std::mem::replace(&mut self.verify, Box::new(|| Ok(())));
+        let verified =
+            tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
+        verified.map_err(SyncError::Moved)?;
+        if run.complete && !progress.first_load {
+            if run.counts.unkeyed == 0 {
+                self.stage_absent(run, progress).await?;
+            } else {
+                // Any of the absent may be one of those: absence proves nothing.
+                let unkeyed = run.counts.unkeyed;
+                run.reason =
+                    Some(format!("nothing absent was deleted, since the key of {unkeyed} records cannot be told"));
+            }
+        }
+        Ok(())
+    }
+
+    /// After a complete pass that ended well, what the source lacks is gone.
+    async fn stage_absent(&self, run: &mut Run, progress: &mut Progress) -> Result<(), SyncError> {
+        let mut after = 0;
+        loop {
+            let living = self.store.living(self.source.id, after, APPLY).await?;
+            let Some(last) = living.last() else { return Ok(()) };
+            after = last.id;
+            let mut page = Page { number: run.pages, ..Page::default() };
+            for stored in living {
+                if progress.seen.contains(stored.id.unsigned_abs()) {
+                    continue;
+                }
+                let known = Known {
+                    id: stored.id,
+                    source_hash: stored.hash,
+                    hash: stored.hash,
+                    key: stored.key,
+                    part: stored.part,
+                };
+                page.differences.push(page::deletion(progress, stored.source_key, known.hash, &known));
+            }
+            if page.differences.is_empty() {
+                continue;
+            }
+            run.counts.deleted += page.differences.len() as u64;
+            run.pages += 1;
+            self.store.commit_page(run, &page).await?;
+        }
+    }
+
+    /// A run that was read to its end takes the place of those that still wait for approval.
+    async fn supersede(&self, run: &Run) -> Result<(), SyncError> {
+        let filter = RunFilter {
+            connection: Some(run.connection.clone()),
+            kind: Some(run.kind),
+            state: Some(RunState::Held),
+            limit: 100,
+        };
+        for held in self.store.runs(&filter).await?.into_iter().filter(|held| held.source == run.source) {
+            self.store.discard_staged(&held.id).await?;
+            let reason = Some(format!("run {} took its place", run.id));
+            self.store.save_run(&Run { state: RunState::Superseded, reason, ..held }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Applies what a person approved; differences against content that changed meanwhile are left out and counted.
+pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncError> {
+    let run = held(store, id).await?;
+    let run = Run { state: RunState::Applying, ..run };
+    store.save_run(&run).await?;
+    apply(store, run).await
+}
+
+/// Drops what a run has staged.
+pub async fn refuse(store: &Arc<dyn Store>, id: &str, reason: &str) -> Result<Run, SyncError> {
+    let run = held(store, id).await?;
+    store.discard_staged(&run.id).await?;
+    let run =
+        Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
+    store.save_run(&run).await?;
+    Ok(run)
+}
+
+async fn held(store: &Arc<dyn Store>, id: &str) -> Result<Run, SyncError> {
+    let run = store.run(id).await?.ok_or_else(|| SyncError::NoRun(id.to_owned()))?;
+    if run.state == RunState::Held { Ok(run) } else { Err(SyncError::NotHeld { id: run.id, state: run.state.name() }) }
+}
+
+async fn apply(store: &Arc<dyn Store>, mut run: Run) -> Result<Ended, SyncError> {
+    loop {
+        let applied = store.apply_page(&run.id, APPLY).await?;
+        if applied.applied + applied.superseded == 0 {
+            break;
+        }
+        run.counts.superseded += applied.superseded;
+    }
+    run.state = RunState::Done;
+    run.ended_at = Some(Timestamp::now());
+    store.finish_run(&run).await?;
+    Ok(Ended { run })
+}
+
+/// Reads and keys pages on a thread of its own; ends early where nobody takes them any more.
+fn read_pages(
+    mut reader: Box<dyn Reader>,
+    skip: u64,
+    mapping: &Mapping,
+    setting: &Setting,
+    pages: &mpsc::Sender<Vec<Keyed>>,
+) -> Result<(), SyncError> {
+    let mut page: Vec<Result<Record, (Place, String)>> = Vec::with_capacity(PAGE);
+    let mut number = 0;
+    loop {
+        let record = match reader.next() {
+            None => break,
+            Some(Ok(record)) => Ok(record),
+            Some(Err(ReadError::Record { place, message })) => Err((place, message)),
+            Some(Err(ReadError::Fatal { place, message, hint })) => {
+                let message = hint.map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
+                return Err(SyncError::Source { place: place.to_string(), message });
+            }
+        };
+        number += 1;
+        if number <= skip {
+            continue;
+        }
+        page.push(record);
+        if page.len() == PAGE {
+            let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
+            if pages.blocking_send(page::key(mapping, setting, full)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    if !page.is_empty() && pages.blocking_send(page::key(mapping, setting, page)).is_err() {
+        return Ok(());
+    }
+    Ok(())
+}
+
+/// What stands in for a reader that has been handed to its thread.
+struct Nothing;
+
+impl Reader for Nothing {
+    fn next(&mut self) -> Option<Result<Record, ReadError>> {
+        None
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("source", &self.source).field("complete", &self.complete).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! Pulling real files into a real store: the demo's export, and what goes wrong with files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tempfile::TempDir;
+use tradebridge::config::{Document, Guard};
+use tradebridge::connector::file::OpenFile;
+use tradebridge::connector::format::Encoding;
+use tradebridge::connector::format::csv::{CsvReader, Format};
+use tradebridge::mapping::{Mapping, Setting};
+use tradebridge::model::{Entity, Key};
+use tradebridge::record::{Map, Value};
+use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::{Run, RunState, Store};
+use tradebridge::sync::{Job, SyncError, approve, refuse};
+
+struct Bridge {
+    store: Arc<dyn Store>,
+    export: PathBuf,
+    _directory: TempDir,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Bridge {
+    /// A store and a working copy of the demo's export.
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let export = directory.path().join("export");
+        std::fs::create_dir(&export).unwrap();
+        for entry in std::fs::read_dir(root().join("config/demo/export")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, export.join(path.file_name().unwrap())).unwrap();
+        }
+        let store = SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap();
+        Self { store: Arc::new(store), export, _directory: directory }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.export.join(name)
+    }
+
+    /// Rewrites an exported file, which is windows-1252: the bytes of its lines are kept but for the edit.
+    fn edit(&self, name: &str, edit: impl FnOnce(&mut Vec<Vec<u8>>)) {
+        let bytes = std::fs::read(self.file(name)).unwrap();
+        let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        edit(&mut lines);
+        std::fs::write(self.file(name), lines.concat()).unwrap();
+    }
+
+    async fn job(&self, mapping: &str, file: &str) -> Job {
+        let path = root().join(format!("mappings/csv-export/{mapping}.toml"));
+        let mapping = Mapping::compile(&Document::load(&path).unwrap()).unwrap_or_else(|e| panic!("{e}"));
+        let setting = Setting {
+            company: "NL01".to_owned(),
+            zone: TimeZone::get("Europe/Amsterdam").unwrap(),
+            settings: Value::Map(Map::default()),
+        };
+        let open = OpenFile::open(&self.file(file)).unwrap();
+        let format = Format { delimiter: b';', encoding: Encoding::of("windows-1252").unwrap(), ..Format::default() };
+        let reader = CsvReader::new(Box::new(open.bytes().unwrap()), file, &format).unwrap();
+        Job {
+            store: Arc::clone(&self.store),
+            source: self.store.source("erp", &mapping.stream, mapping.kind).await.unwrap(),
+            mapping: Arc::new(mapping),
+            setting,
+            guard: Guard::default(),
+            complete: true,
+            identity: open.identity(),
+            reader: Box::new(reader),
+            verify: Box::new(move || open.verify().map_err(|e| e.to_string())),
+        }
+    }
+
+    async fn pull(&self, mapping: &str, file: &str) -> Run {
+        self.job(mapping, file).await.execute().await.unwrap().run
+    }
+
+    async fn sequence(&self) -> i64 {
+        self.store.head().await.unwrap().sequence
+    }
+}
+
+#[tokio::test]
+async fn the_demo_is_pulled_and_the_second_time_nothing_happens() {
+    let bridge = Bridge::new().await;
+    let sources = [
+        ("customer", "klanten.csv", 240),
+        ("address", "adressen.csv", 572),
+        ("contact", "contacten.csv", 606 - 17),
+        ("price_agreement", "prijsafspraken.csv", 7629),
+        ("stock", "voorraad.csv", 1532),
+        ("credit", "kredieten.csv", 240),
+    ];
+    for (mapping, file, count) in sources {
+        let run = bridge.pull(mapping, file).await;
+        let rejections = bridge.store.rejections(Some(run.source), 3).await.unwrap();
+        assert_eq!(
+            (run.state, run.counts.rejected, run.counts.created),
+            (RunState::Done, 0, count),
+            "{mapping}: {rejections:?}"
+        );
+    }
+    let sequence = bridge.sequence().await;
+    for (mapping, file, count) in sources {
+        let run = bridge.pull(mapping, file).await;
+        assert_eq!((run.counts.unchanged, run.counts.updated, run.counts.deleted), (count, 0, 0), "{mapping}");
+    }
+    assert_eq!(bridge.sequence().await, sequence, "an unchanged source is not fed again");
+
+    let parts = bridge.store.parts(Entity::Customer, &[Key::new("NL01", "10000")]).await.unwrap();
+    assert_eq!(parts[0].content["name"], "Installatiebedrijf 't Hart");
+    assert!(parts.len() > 3, "addresses and contacts stand beside their customer");
+    let line = bridge.store.parts(Entity::PriceAgreement, &[Key::new("NL01", "100001")]).await.unwrap();
+    assert_eq!(line[0].content["value"], "0.7125");
+}
+
+#[tokio::test]
+async fn one_changed_price_is_exactly_one_change() {
+    let bridge = Bridge::new().await;
+    bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    let sequence = bridge.sequence().await;
+    bridge.edit("prijsafspraken.csv", |lines| {
+        let line = lines.iter_mut().find(|l| l.starts_with(b"100001;")).unwrap();
+        *line = String::from_utf8(line.clone()).unwrap().replace("0,7125", "0,72").into_bytes();
+    });
+    let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!((run.state, run.counts.updated, run.counts.deleted), (RunState::Done, 1, 0));
+    let changes = bridge.store.changes(sequence, &[], 10).await.unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].key, Key::new("NL01", "100001"));
+    assert_eq!(changes[0].who.as_deref(), Some("1:10000"));
+}
+
+#[tokio::test]
+async fn an_emptied_export_is_held_and_a_good_one_takes_its_place() {
+    let bridge = Bridge::new().await;
+    bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    let sequence = bridge.sequence().await;
+    let whole = std::fs::read(bridge.file("prijsafspraken.csv")).unwrap();
+    bridge.edit("prijsafspraken.csv", |lines| lines.truncate(1));
+    let held = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!(held.state, RunState::Held);
+    assert!(held.reason.unwrap().contains("no records at all, 7629 are stored"));
+    assert_eq!(bridge.sequence().await, sequence, "nothing was deleted");
+
+    std::fs::write(bridge.file("prijsafspraken.csv"), whole).unwrap();
+    assert_eq!(bridge.pull("price_agreement", "prijsafspraken.csv").await.state, RunState::Done);
+    let old = bridge.store.run(&held.id).await.unwrap().unwrap();
+    assert_eq!(old.state, RunState::Superseded);
+    assert!(matches!(approve(&bridge.store, &held.id).await, Err(SyncError::NotHeld { .. })));
+}
+
+#[tokio::test]
+async fn an_approved_run_is_applied_and_a_refused_one_is_not() {
+    let bridge = Bridge::new().await;
+    bridge.pull("customer", "klanten.csv").await;
+    bridge.edit("klanten.csv", |lines| lines.truncate(101));
+    let held = bridge.pull("customer", "klanten.csv").await;
+    assert_eq!((held.state, held.counts.deleted), (RunState::Held, 140));
+    refuse(&bridge.store, &held.id, "the export was cut off").await.unwrap();
+    assert_eq!(bridge.store.count(held.source).await.unwrap(), 240);
+
+    let held = bridge.pull("customer", "klanten.csv").await;
+    let done = approve(&bridge.store, &held.id).await.unwrap().run;
+    assert_eq!((done.state, done.counts.superseded), (RunState::Done, 0));
+    assert_eq!(bridge.store.count(held.source).await.unwrap(), 100);
+    let tombstones = bridge.store.changes(0, &[Entity::Customer], 1000).await.unwrap();
+    assert_eq!(tombstones.iter().filter(|c| c.deleted).count(), 140);
+}
+
+#[tokio::test]
+async fn a_bad_record_is_rejected_and_taken_once_it_is_mended() {
+    let bridge = Bridge::new().await;
+    bridge.pull("credit", "kredieten.csv").await;
+    let good = std::fs::read(bridge.file("kredieten.csv")).unwrap();
+    bridge.edit("kredieten.csv", |lines| {
+        lines[1] = b"10000;EUX;1,00;0,00;0,00;0,00;N\r\n".to_vec();
+        lines[2] = b"too;short\r\n".to_vec();
+        let twice = lines[5].clone();
+        lines.push(twice);
+    });
+    let run = bridge.pull("credit", "kredieten.csv").await;
+    assert_eq!(run.counts.rejected, 3);
+    assert_eq!(run.counts.deleted, 0, "a record whose key cannot be told may be any of the absent");
+    assert!(run.reason.unwrap().contains("nothing absent was deleted"));
+    let rejections = bridge.store.rejections(Some(run.source), 10).await.unwrap();
+    let reasons: Vec<&str> = rejections.iter().map(|r| r.reason.as_str()).collect();
+    assert!(reasons.iter().any(|r| r.starts_with("currency: 'EUX'") && r.contains("credit.toml:8")), "{reasons:?}");
+    assert_eq!(rejections[0].place, "kredieten.csv, line 2, record 1");
+    assert!(reasons.iter().any(|r| r.contains("2 fields")), "{reasons:?}");
+    assert!(reasons.iter().any(|r| r.contains("there twice")), "{reasons:?}");
+    let kept = bridge.store.parts(Entity::Credit, &[Key::new("NL01", "10000")]).await.unwrap();
+    assert_eq!(kept[0].content["currency"], "EUR", "what was good stays");
+
+    std::fs::write(bridge.file("kredieten.csv"), good).unwrap();
+    let run = bridge.pull("credit", "kredieten.csv").await;
+    assert_eq!((run.counts.rejected, run.counts.created, run.counts.updated), (0, 0, 0));
+    let left = bridge.store.rejections(Some(run.source), 10).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_grows_while_it_is_read_does_not_count() {
+    let bridge = Bridge::new().await;
+    bridge.pull("credit", "kredieten.csv").await;
+    let sequence = bridge.sequence().await;
+    bridge.edit("kredieten.csv", |lines| lines.truncate(3));
+    let job = bridge.job("credit", "kredieten.csv").await;
+    bridge.edit("kredieten.csv", |lines| lines.truncate(2));
+    let error = job.execute().await.unwrap_err();
+    assert!(matches!(error, SyncError::Moved(_)), "{error}");
+    assert_eq!(bridge.sequence().await, sequence);
+    let runs = bridge.store.runs(&tradebridge::store::RunFilter { limit: 1, ..Default::default() }).await.unwrap();
+    assert_eq!(runs[0].state, RunState::Failed);
+}
+
+#[tokio::test]
+async fn another_connection_does_not_take_what_one_owns() {
+    let bridge = Bridge::new().await;
+    bridge.pull("customer", "klanten.csv").await;
+    let mut job = bridge.job("customer", "klanten.csv").await;
+    job.source = bridge.store.source("second", "customers", job.source.kind).await.unwrap();
+    let run = job.execute().await.unwrap().run;
+    assert_eq!((run.counts.created, run.counts.rejected), (0, 240));
+    let reason = bridge.store.rejections(Some(run.source), 1).await.unwrap().remove(0).reason;
+    assert!(reason.contains("of connection 'erp' already"), "{reason}");
+}
