@@ -9,4 +9,4 @@ mod prices;
 mod run;
 
 pub use guard::{Verdict, judge};
-pub use run::{Ended, Job, SyncError, approve, refuse};
+pub use run::{Ended, Job, SyncError, Verify, approve, refuse};

@@ -77,7 +77,7 @@ pub struct Job {
     /// The records.
     pub reader: Box<dyn Reader>,
     /// Says, after reading, whether the source is still the one that was opened.
-    pub verify: Box<dyn FnOnce() -> Result<(), String> + Send>,
+    pub verify: Verify,
 }
 
 /// How a run ended.
@@ -93,11 +93,32 @@ impl Job {
     /// # Errors
     /// The run is recorded as failed where the source is to blame; a failing store leaves it unfinished, and the next
     /// execution continues it.
-    pub async fn execute(mut self) -> Result<Ended, SyncError> {
+    pub async fn execute(self) -> Result<Ended, SyncError> {
+        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify } = self;
+        Pull { store, mapping, setting, source, guard, complete, identity }.execute(reader, verify).await
+    }
+}
+
+/// A job without what can be read only once.
+struct Pull {
+    store: Arc<dyn Store>,
+    mapping: Arc<Mapping>,
+    setting: Setting,
+    source: Source,
+    guard: Guard,
+    complete: bool,
+    identity: Json,
+}
+
+/// Whether a source is still the one that was opened; says what is otherwise.
+pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+impl Pull {
+    async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         let (mut run, mut progress, skip) = self.begin().await?;
         if run.state == RunState::Running {
             let stored = self.store.count(self.source.id).await?;
-            match self.read(&mut run, &mut progress, skip).await {
+            match self.read(&mut run, &mut progress, skip, reader, verify).await {
                 Ok(()) => {}
                 Err(SyncError::Store(error)) => return Err(error.into()),
                 Err(error) => {
@@ -176,9 +197,15 @@ impl Job {
     }
 
     /// Reads the source to its end; what differs is staged, or loaded straight in a first load.
-    async fn read(&mut self, run: &mut Run, progress: &mut Progress, skip: u64) -> Result<(), SyncError> {
+    async fn read(
+        &self,
+        run: &mut Run,
+        progress: &mut Progress,
+        skip: u64,
+        reader: Box<dyn Reader>,
+        verify: Verify,
+    ) -> Result<(), SyncError> {
         let (sender, mut pages) = mpsc::channel(AHEAD);
-        let reader = std::mem::replace(&mut self.reader, Box::new(Nothing));
         let (mapping, setting) = (Arc::clone(&self.mapping), self.setting.clone());
         let reading = tokio::task::spawn_blocking(move || read_pages(reader, skip, &mapping, &setting, &sender));
         while let Some(records) = pages.recv().await {
@@ -191,7 +218,6 @@ impl Job {
             }
         }
         reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
-        let verify = std::mem::replace(&mut self.verify, Box::new(|| Ok(())));
         let verified =
             tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
         verified.map_err(SyncError::Moved)?;
@@ -328,15 +354,6 @@ fn read_pages(
         return Ok(());
     }
     Ok(())
-}
-
-/// What stands in for a reader that has been handed to its thread.
-struct Nothing;
-
-impl Reader for Nothing {
-    fn next(&mut self) -> Option<Result<Record, ReadError>> {
-        None
-    }
 }
 
 impl std::fmt::Debug for Job {

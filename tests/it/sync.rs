@@ -7,13 +7,13 @@ use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use tradebridge::config::{Document, Guard};
 use tradebridge::connector::file::OpenFile;
-use tradebridge::connector::format::Encoding;
 use tradebridge::connector::format::csv::{CsvReader, Format};
+use tradebridge::connector::format::{Encoding, ReadError, Reader};
 use tradebridge::mapping::{Mapping, Setting};
 use tradebridge::model::{Entity, Key};
-use tradebridge::record::{Map, Value};
+use tradebridge::record::{Map, Record, Value};
 use tradebridge::store::sqlite::SqliteStore;
-use tradebridge::store::{Run, RunState, Store};
+use tradebridge::store::{Run, RunFilter, RunState, Store};
 use tradebridge::sync::{Job, SyncError, approve, refuse};
 
 struct Bridge {
@@ -215,7 +215,7 @@ async fn a_file_that_grows_while_it_is_read_does_not_count() {
     let error = job.execute().await.unwrap_err();
     assert!(matches!(error, SyncError::Moved(_)), "{error}");
     assert_eq!(bridge.sequence().await, sequence);
-    let runs = bridge.store.runs(&tradebridge::store::RunFilter { limit: 1, ..Default::default() }).await.unwrap();
+    let runs = bridge.store.runs(&RunFilter { limit: 1, ..RunFilter::default() }).await.unwrap();
     assert_eq!(runs[0].state, RunState::Failed);
 }
 
@@ -229,4 +229,81 @@ async fn another_connection_does_not_take_what_one_owns() {
     assert_eq!((run.counts.created, run.counts.rejected), (0, 240));
     let reason = bridge.store.rejections(Some(run.source), 1).await.unwrap().remove(0).reason;
     assert!(reason.contains("of connection 'erp' already"), "{reason}");
+}
+
+/// Hands on the records of another reader and stops dead after some of them, as a process that is killed does.
+struct Stalling {
+    inner: Box<dyn Reader>,
+    left: u32,
+    gone: std::sync::mpsc::Receiver<()>,
+}
+
+impl Reader for Stalling {
+    fn next(&mut self) -> Option<Result<Record, ReadError>> {
+        if self.left == 0 {
+            // Ends when the test lets go of its side.
+            let _ = self.gone.recv();
+            return None;
+        }
+        self.left -= 1;
+        self.inner.next()
+    }
+}
+
+/// Breaks a run off after its first committed page.
+async fn break_off(bridge: &Bridge, mapping: &str, file: &str) -> Run {
+    let mut job = bridge.job(mapping, file).await;
+    let (let_go, gone) = std::sync::mpsc::channel();
+    let kind = job.source.kind;
+    job.reader = Box::new(Stalling { inner: job.reader, left: 1500, gone });
+    let task = tokio::spawn(job.execute());
+    let filter = RunFilter { kind: Some(kind), state: Some(RunState::Running), limit: 1, ..RunFilter::default() };
+    let run = loop {
+        let runs = bridge.store.runs(&filter).await.unwrap();
+        if let Some(run) = runs.into_iter().find(|run| run.pages == 1) {
+            break run;
+        }
+        tokio::task::yield_now().await;
+    };
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    drop(let_go);
+    run
+}
+
+#[tokio::test]
+async fn a_run_that_broke_off_is_continued_and_nothing_happens_twice() {
+    let bridge = Bridge::new().await;
+    let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
+    assert_eq!(broken.counts.read, 1000);
+    let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!((run.id == broken.id, run.counts.read, run.counts.created), (true, 7629, 7629));
+    assert_eq!(bridge.sequence().await, 7629, "each line was fed once");
+
+    bridge.edit("prijsafspraken.csv", |lines| {
+        for line in lines.iter_mut().skip(1).step_by(10) {
+            *line = String::from_utf8(line.clone()).unwrap().replace(";10;N", ";11;N").into_bytes();
+        }
+        lines.truncate(lines.len() - 5);
+    });
+    let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
+    assert_eq!(bridge.sequence().await, 7629, "staged is not fed");
+    let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!((run.id == broken.id, run.state, run.counts.deleted), (true, RunState::Done, 5));
+    let changed = run.counts.updated + run.counts.deleted;
+    assert_eq!(bridge.sequence().await, 7629 + i64::try_from(changed).unwrap());
+    assert_eq!(bridge.store.count(run.source).await.unwrap(), 7624);
+}
+
+#[tokio::test]
+async fn a_run_that_broke_off_is_not_continued_on_another_file() {
+    let bridge = Bridge::new().await;
+    bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    bridge.edit("prijsafspraken.csv", |lines| lines.truncate(7628));
+    let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
+    bridge.edit("prijsafspraken.csv", |lines| lines.truncate(7627));
+    let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!((run.id == broken.id, run.counts.deleted), (false, 3));
+    let old = bridge.store.run(&broken.id).await.unwrap().unwrap();
+    assert_eq!(old.state, RunState::Superseded);
 }
