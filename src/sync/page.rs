@@ -35,7 +35,7 @@ pub(super) struct Progress {
 
 /// Keys the records of a page; runs without I/O.
 pub(super) fn key(mapping: &Mapping, setting: &Setting, records: Vec<Result<Record, (Place, String)>>) -> Vec<Keyed> {
-    let salt = [mapping.digest.as_bytes(), b"\0", setting.company.as_bytes()].concat();
+    let salt = salt(mapping, setting);
     records
         .into_iter()
         .map(|record| match record {
@@ -50,6 +50,13 @@ pub(super) fn key(mapping: &Mapping, setting: &Setting, records: Vec<Result<Reco
             },
         })
         .collect()
+}
+
+/// Whatever decides the outcome beside the record: with another mapping, company, zone or setting nothing is
+/// recognised, and every record is mapped again.
+fn salt(mapping: &Mapping, setting: &Setting) -> Vec<u8> {
+    let zone = setting.zone.iana_name().unwrap_or_default();
+    [&*mapping.digest, &*setting.company, zone, &*setting.settings.to_json().to_string()].join("\0").into_bytes()
 }
 
 /// A record that the store does not recognise, with what is stored under its key.

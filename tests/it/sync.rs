@@ -220,6 +220,18 @@ async fn a_file_that_grows_while_it_is_read_does_not_count() {
 }
 
 #[tokio::test]
+async fn another_zone_maps_every_record_again_and_changes_nothing() {
+    let bridge = Bridge::new().await;
+    bridge.pull("stock", "voorraad.csv").await;
+    let sequence = bridge.sequence().await;
+    let mut job = bridge.job("stock", "voorraad.csv").await;
+    job.setting.zone = TimeZone::get("Europe/London").unwrap();
+    let run = job.execute().await.unwrap().run;
+    assert_eq!((run.counts.unchanged, run.counts.updated), (1532, 0));
+    assert_eq!(bridge.sequence().await, sequence, "equal content is no change");
+}
+
+#[tokio::test]
 async fn another_connection_does_not_take_what_one_owns() {
     let bridge = Bridge::new().await;
     bridge.pull("customer", "klanten.csv").await;
