@@ -4,3 +4,6 @@
 
 pub mod file;
 pub mod format;
+mod outcome;
+
+pub use outcome::{CreateClass, Created, Found};
