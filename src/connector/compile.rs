@@ -18,9 +18,6 @@ use super::word::{self, AfterWord, Plan, Word};
 use super::writing::Writing;
 use crate::config::{Document, KeyPath, Problems};
 
-/// The longest that is waited for a file to be stable.
-const LONGEST_STABLE: Duration = Duration::from_secs(300);
-
 /// A compiled connector manifest.
 #[derive(Debug)]
 pub struct Manifest {
@@ -47,10 +44,17 @@ pub(super) struct StreamPlan {
     pub directory: Word<PathBuf>,
     pub files: Word<Pattern>,
     pub content: Content,
-    pub ready: Ready,
+    pub ready: ReadyPlan,
     pub after: Option<Word<AfterWord>>,
     pub archive: Option<Word<PathBuf>>,
     pub reading: Plan<Reading>,
+}
+
+/// What tells that a file is written to its end, before a connection fills in its settings.
+#[derive(Debug)]
+pub(super) enum ReadyPlan {
+    Marker(Word<String>),
+    Stable(Word<Duration>),
 }
 
 /// An action, before a connection fills in its settings.
@@ -133,12 +137,16 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
     let after = checker.word(&merged.key("after"), stream.after.as_deref(), NAMES, word::after);
     let archive = checker.word(&merged.key("archive"), stream.archive.as_deref(), NAMES, word::directory);
     let reading = options::reading(checker, &merged);
-    if let Some(Ready::Stable(stable)) = stream.ready
-        && stable.duration() > LONGEST_STABLE
-    {
-        let hint = "where the system writes with longer pauses, let it write a marker";
-        checker.refuse(&merged.key("ready").key("stable"), "a run waits that long; the most is `5m`", Some(hint));
-    }
+    let at = merged.key("ready");
+    let ready = match &stream.ready {
+        Some(Ready::Marker(text)) => {
+            checker.word(&at.key("marker"), Some(text), NAMES, word::marker).map(ReadyPlan::Marker)
+        }
+        Some(Ready::Stable(text)) => {
+            checker.word(&at.key("stable"), Some(text), NAMES, word::stable).map(ReadyPlan::Stable)
+        }
+        None => None,
+    };
     match stream.after.as_deref() {
         Some("archive") if stream.archive.is_none() => checker.missing(&merged.at.key("archive")),
         None | Some("keep" | "delete") if merged.own("archive") => {
@@ -152,7 +160,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
         directory: directory?,
         files: files?,
         content: stream.content?,
-        ready: stream.ready.clone()?,
+        ready: ready?,
         after,
         archive,
         reading: reading?,
