@@ -14,3 +14,4 @@ pub mod model;
 pub mod record;
 pub mod store;
 pub mod sync;
+pub mod telemetry;
