@@ -1,4 +1,4 @@
-//! The metrics, in the text format of Prometheus (OpenMetrics).
+//! The metrics, in the text format of Prometheus.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicI64, AtomicU64};
