@@ -4,6 +4,7 @@
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
 mod guard;
+mod keyed;
 mod page;
 mod prices;
 mod run;
