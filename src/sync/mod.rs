@@ -8,6 +8,8 @@ mod keyed;
 mod page;
 mod prices;
 mod run;
+mod scope;
 
 pub use guard::{Verdict, judge};
 pub use run::{Ended, Job, SyncError, Verify, approve, refuse};
+pub use scope::{Scopes, ShopScope};

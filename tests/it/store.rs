@@ -9,8 +9,8 @@ use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
-    Difference, Feed, ListQuery, Operation, Page, Parts, KnownRejection, Rejection, Run, Taken, RunCounts, RunFilter, RunState, Runs, Source,
-    StoreError,
+    Difference, Feed, KnownRejection, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter,
+    RunState, Runs, Source, StoreError, Taken,
 };
 
 struct Fixture {

@@ -19,13 +19,12 @@ impl Parts for SqliteStore {
             .bind(kind.name())
             .execute(&mut *tx)
             .await?;
-        let row =
-            sqlx::query("SELECT * FROM source WHERE connection = ? AND stream = ? AND kind = ?")
-                .bind(connection)
-                .bind(stream)
-                .bind(kind.name())
-                .fetch_one(&mut *tx)
-                .await?;
+        let row = sqlx::query("SELECT * FROM source WHERE connection = ? AND stream = ? AND kind = ?")
+            .bind(connection)
+            .bind(stream)
+            .bind(kind.name())
+            .fetch_one(&mut *tx)
+            .await?;
         tx.commit().await?;
         rows::source(&row)
     }

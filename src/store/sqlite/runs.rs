@@ -159,8 +159,7 @@ impl Runs for SqliteStore {
     async fn known_rejections(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<KnownRejection>>> {
         let mut found = HashMap::new();
         for chunk in keys.chunks(LOOKUP) {
-            let mut query =
-                QueryBuilder::<Sqlite>::new("SELECT source_key, id, digest FROM rejected WHERE source = ");
+            let mut query = QueryBuilder::<Sqlite>::new("SELECT source_key, id, digest FROM rejected WHERE source = ");
             query.push_bind(source).push(" AND source_key IN (");
             let mut list = query.separated(", ");
             for key in chunk {
