@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::guard::{Verdict, judge};
 use super::keyed::Keyer;
@@ -43,6 +43,9 @@ pub enum SyncError {
     /// A part of the run ended without a result.
     #[error("{0} ended without a result")]
     Stopped(&'static str),
+    /// The daemon stops: the run goes on from its last page when it is executed again.
+    #[error("the run was stopped after a page; the next one goes on from there")]
+    Interrupted,
     /// The run is not in a state in which it can be approved or refused.
     #[error("run {id} is {state}, not held; `tradebridge runs list` shows what is held")]
     NotHeld {
@@ -83,6 +86,8 @@ pub struct Job {
     pub reader: Box<dyn Reader>,
     /// Says, after reading, whether the source is still the one that was opened.
     pub verify: Verify,
+    /// True once the daemon stops: the run ends after the page in hand.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// How a run ended.
@@ -113,8 +118,9 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify } = self;
-        (Execution { store, mapping, setting, source, guard, complete, identity, stores: true }, reader, verify)
+        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify, stop } = self;
+        let execution = Execution { store, mapping, setting, source, guard, complete, identity, stores: true, stop };
+        (execution, reader, verify)
     }
 }
 
@@ -129,6 +135,7 @@ struct Execution {
     identity: Json,
     /// Whether pages are stored, or only counted.
     stores: bool,
+    stop: watch::Receiver<bool>,
 }
 
 /// Whether a source is still the one that was opened; says what is otherwise.
@@ -140,7 +147,7 @@ impl Execution {
         let stored = self.store.count(self.source.id).await?;
         match self.read(&mut run, &mut progress, skip, reader, verify).await {
             Ok(()) => {}
-            Err(SyncError::Store(error)) => return Err(error.into()),
+            Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
             Err(error) => {
                 self.store.discard_staged(&run.id).await?;
                 run.state = RunState::Failed;
@@ -160,7 +167,7 @@ impl Execution {
         }
         run.state = RunState::Applying;
         self.store.save_run(&run).await?;
-        apply(&self.store, run).await
+        apply(&self.store, run, Some(&self.stop)).await
     }
 
     async fn rehearse(mut self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
@@ -277,6 +284,9 @@ impl Execution {
                 } else {
                     self.store.commit_page(&run, &page).await?;
                 }
+                if *self.stop.borrow() {
+                    return Err(SyncError::Interrupted);
+                }
             }
             Ok(superseded)
         };
@@ -376,7 +386,7 @@ pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncErro
     let run = held(store, id).await?;
     let run = Run { state: RunState::Applying, ..run };
     store.save_run(&run).await?;
-    apply(store, run).await
+    apply(store, run, None).await
 }
 
 /// Applies the rest of a source's run that was broken off while it was being applied.
@@ -385,7 +395,7 @@ pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncErro
 /// The store's.
 pub async fn finish(store: &Arc<dyn Store>, source: SourceId) -> Result<Option<Ended>, SyncError> {
     match store.unfinished(source).await? {
-        Some((run, _)) if run.state == RunState::Applying => apply(store, run).await.map(Some),
+        Some((run, _)) if run.state == RunState::Applying => apply(store, run, None).await.map(Some),
         _ => Ok(None),
     }
 }
@@ -411,13 +421,16 @@ async fn held(store: &Arc<dyn Store>, id: &str) -> Result<Run, SyncError> {
     if run.state == RunState::Held { Ok(run) } else { Err(SyncError::NotHeld { id: run.id, state: run.state.name() }) }
 }
 
-async fn apply(store: &Arc<dyn Store>, mut run: Run) -> Result<Ended, SyncError> {
+async fn apply(store: &Arc<dyn Store>, mut run: Run, stop: Option<&watch::Receiver<bool>>) -> Result<Ended, SyncError> {
     loop {
         let applied = store.apply_page(&run.id, APPLY).await?;
         if applied.applied + applied.superseded == 0 {
             break;
         }
         run.counts.superseded += applied.superseded;
+        if stop.is_some_and(|stop| *stop.borrow()) {
+            return Err(SyncError::Interrupted);
+        }
     }
     run.state = RunState::Done;
     run.ended_at = Some(Timestamp::now());
