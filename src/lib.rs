@@ -11,6 +11,8 @@ pub mod connector;
 pub mod expression;
 pub mod mapping;
 pub mod model;
+pub mod orders;
+pub mod queue;
 pub mod record;
 pub mod store;
 pub mod sync;
