@@ -4,12 +4,16 @@
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
 mod error;
+mod keys;
+mod shops;
 pub mod sqlite;
 mod types;
 
 use async_trait::async_trait;
 
 pub use error::{Result, StoreError};
+pub use keys::{KeyHash, Keys, StoredKey};
+pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, ListQuery, Operation, Owned, Page, Part, Rejection, Run,
     RunCounts, RunFilter, RunState, Source, SourceId, Stored,
@@ -95,6 +99,6 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Feed + std::fmt::Debug {}
+pub trait Store: Parts + Runs + Feed + Shops + Keys + std::fmt::Debug {}
 
-impl<T: Parts + Runs + Feed + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Feed + Shops + Keys + std::fmt::Debug> Store for T {}

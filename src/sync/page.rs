@@ -194,6 +194,7 @@ fn differ(run: &mut Run, progress: &mut Progress, page: &mut Page, candidate: Ca
         before: known.filter(|_| own).map(|k| k.hash),
         after: Some(part.hash),
         source_hash: digest,
+        shops: None,
     });
 }
 
@@ -211,6 +212,7 @@ pub(super) fn deletion(progress: &mut Progress, source_key: String, digest: [u8;
         before: Some(known.hash),
         after: None,
         source_hash: digest,
+        shops: None,
     }
 }
 

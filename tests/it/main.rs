@@ -4,5 +4,6 @@
 
 mod architecture;
 mod mappings;
+mod shops;
 mod store;
 mod sync;

@@ -3,9 +3,12 @@
 //! Pages are transactions of some thousand rows, so that short writes pass between them; readers are never blocked.
 
 mod feed;
+mod keys;
+mod members;
 mod parts;
 mod rows;
 mod runs;
+mod shops;
 mod write;
 
 use std::fs::{File, TryLockError};
