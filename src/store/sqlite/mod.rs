@@ -2,10 +2,16 @@
 //!
 //! Pages are transactions of some thousand rows, so that short writes pass between them; readers are never blocked.
 
+mod answers;
 mod feed;
+mod keys;
+mod members;
+mod orders;
+mod outbox;
 mod parts;
 mod rows;
 mod runs;
+mod shops;
 mod write;
 
 use std::fs::{File, TryLockError};
@@ -21,6 +27,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/sqlite/mi
 
 /// How long a write waits for the one before it.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// Keys looked up by one statement; SQLite allows 32,766 bound values.
+const LOOKUP: usize = 2000;
 
 /// Readers at once.
 const READERS: u32 = 4;
