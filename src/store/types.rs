@@ -1,6 +1,7 @@
 //! What goes into a store and comes out of it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -134,6 +135,9 @@ pub struct Difference {
     pub after: Option<ContentHash>,
     /// The digest of the source row with its mapping.
     pub source_hash: ContentHash,
+    /// Of a customer: the shops that have it in scope after the change. None leaves that as it is; whoever is deleted
+    /// leaves every scope.
+    pub shops: Option<Vec<String>>,
 }
 
 /// A record that was not taken.
@@ -195,7 +199,7 @@ pub struct Page {
 }
 
 /// A run's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Reading and staging.
@@ -230,7 +234,7 @@ impl RunState {
 }
 
 /// A run's counts, in records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCounts {
     /// Read from the source.
     pub read: u64,
@@ -254,7 +258,7 @@ pub struct RunCounts {
 }
 
 /// One execution of a sync.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Its identifier; sorts by time.
     pub id: String,

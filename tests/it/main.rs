@@ -5,5 +5,6 @@
 mod architecture;
 mod formats;
 mod mappings;
+mod shops;
 mod store;
 mod sync;
