@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::{Exit, complain, print};
 use crate::config::{Document, Problems};
-use crate::mapping::Mapping;
+use crate::mapping::AnyMapping;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MapCommand {
@@ -25,7 +25,7 @@ pub(super) fn run(command: &MapCommand) -> Exit {
     for file in files {
         let mapping = Document::load(file)
             .map_err(|problem| Problems(vec![problem]))
-            .and_then(|document| Mapping::compile(&document));
+            .and_then(|document| AnyMapping::compile(&document));
         let mapping = match mapping {
             Ok(mapping) => mapping,
             Err(found) => {
@@ -39,7 +39,7 @@ pub(super) fn run(command: &MapCommand) -> Exit {
                 continue;
             }
             failed += 1;
-            complain(&format!("{}:{}: {}", mapping.file, example.line, example.name));
+            complain(&format!("{}:{}: {}", mapping.file(), example.line, example.name));
             for difference in &example.differences {
                 complain(&format!("  {difference}"));
             }

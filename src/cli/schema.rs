@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Exit, complain, print};
 use crate::config::{self, suggest};
 use crate::connector::ManifestFile;
-use crate::mapping::MappingFile;
+use crate::mapping;
 use crate::model::{PartKind, shape};
 
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &SchemaArguments) -> Exit {
     let schema = match arguments.kind.as_str() {
         "config" => config::schema(),
         "connector" => config::schema::of::<ManifestFile>(),
-        "mapping" => config::schema::of::<MappingFile>(),
+        "mapping" => mapping::schema(),
         "order" => shape::order_schema(),
         name => {
             let Some(kind) = PartKind::from_name(name) else {
