@@ -4,5 +4,6 @@
 
 mod architecture;
 mod mappings;
+mod orders_store;
 mod store;
 mod sync;
