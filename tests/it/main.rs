@@ -6,5 +6,6 @@ mod architecture;
 mod formats;
 mod mappings;
 mod shops;
+mod orders_store;
 mod store;
 mod sync;
