@@ -5,6 +5,7 @@
 
 mod error;
 mod keys;
+mod orders;
 mod shops;
 pub mod sqlite;
 mod types;
@@ -13,6 +14,10 @@ use async_trait::async_trait;
 
 pub use error::{Result, StoreError};
 pub use keys::{KeyHash, Keys, StoredKey};
+pub use orders::{
+    Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
+    OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
+};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, ListQuery, Operation, Owned, Page, Part, Rejection, Run,
@@ -99,6 +104,6 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Feed + Shops + Keys + std::fmt::Debug {}
+pub trait Store: Parts + Runs + Feed + Shops + Keys + Orders + Answers + Outbox + std::fmt::Debug {}
 
-impl<T: Parts + Runs + Feed + Shops + Keys + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Feed + Shops + Keys + Orders + Answers + Outbox + std::fmt::Debug> Store for T {}
