@@ -46,6 +46,7 @@ impl Erp {
             place: None,
             mapping: "digest".to_owned(),
             reason: None,
+            loading: false,
             started_at: Timestamp::now(),
             ended_at: None,
         };
