@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Exit, complain, print};
+use super::Answered;
+use super::output::{Exit, Failure, print};
 use crate::config::{self, suggest};
 use crate::mapping::MappingFile;
 use crate::model::{PartKind, shape};
@@ -13,7 +14,7 @@ pub(super) struct SchemaArguments {
     kind: String,
 }
 
-pub(super) fn run(arguments: &SchemaArguments) -> Exit {
+pub(super) fn run(arguments: &SchemaArguments) -> Answered {
     let schema = match arguments.kind.as_str() {
         "config" => config::schema(),
         "mapping" => config::schema::of::<MappingFile>(),
@@ -21,12 +22,12 @@ pub(super) fn run(arguments: &SchemaArguments) -> Exit {
         name => {
             let Some(kind) = PartKind::from_name(name) else {
                 let kinds = ["config", "mapping", "order"].into_iter().chain(PartKind::ALL.map(PartKind::name));
-                complain(&format!("there is no schema '{name}'; there are {}", suggest::one_of(kinds)));
-                return Exit::Usage;
+                let there = suggest::one_of(kinds);
+                return Err(Failure::Usage(format!("there is no schema '{name}'; there are {there}")));
             };
             shape::schema(kind)
         }
     };
     print(&format!("{schema:#}"));
-    Exit::Done
+    Ok(Exit::Done)
 }
