@@ -5,12 +5,14 @@
 //! `main -> cli -> daemon -> api, console -> publish, orders -> sync, answers, queue ->
 //! connector, mapping, store, trade -> expression -> model, record, config, telemetry`.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod connector;
 pub mod expression;
 pub mod mapping;
 pub mod model;
+pub mod publish;
 pub mod record;
 pub mod store;
 pub mod sync;
