@@ -8,11 +8,13 @@ pub mod sqlite;
 mod types;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
 
 pub use error::{Result, StoreError};
 pub use types::{
-    Applied, Change, Cursor, Difference, Head, Known, ListQuery, Operation, Owned, Page, Part, Rejection, Run,
-    RunCounts, RunFilter, RunState, Source, SourceId, Stored,
+    Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
+    Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
 
 use crate::model::{Entity, Key, PartKind};
@@ -28,6 +30,9 @@ pub trait Parts: Send + Sync {
 
     /// Who owns the canonical keys (key and part) of a kind, in the order asked.
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>>;
+
+    /// Every source.
+    async fn sources(&self) -> Result<Vec<Source>>;
 
     /// How many parts of a source are alive.
     async fn count(&self, source: SourceId) -> Result<u64>;
@@ -64,8 +69,7 @@ pub trait Runs: Send + Sync {
     /// Records a run's state and counts; an ended run drops what it kept for going on.
     async fn save_run(&self, run: &Run) -> Result<()>;
 
-    /// Ends a run well: its source was verified at its end. Of a complete pass, rejections that it did not find again
-    /// are over.
+    /// Ends a run well: its source was verified at its end, and what it read counts as taken.
     async fn finish_run(&self, run: &Run) -> Result<()>;
 
     /// Drops a run's staged differences and seen parts.
@@ -80,8 +84,23 @@ pub trait Runs: Send + Sync {
     /// A run's staged differences after a position, for showing them.
     async fn staged(&self, run: &str, after: i64, limit: u32) -> Result<Vec<Difference>>;
 
-    /// A source's rejected records.
-    async fn rejections(&self, source: Option<SourceId>, limit: u32) -> Result<Vec<Rejection>>;
+    /// Rejected records after an identifier, of one source or of all.
+    async fn rejections(&self, source: Option<SourceId>, after: i64, limit: u32) -> Result<Vec<Rejection>>;
+
+    /// How many records of each source are rejected.
+    async fn rejected(&self) -> Result<Vec<(SourceId, u64)>>;
+
+    /// The rejections of a source's keys, in the order asked.
+    async fn known_rejections(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<KnownRejection>>>;
+
+    /// What a source was read from to its end.
+    async fn taken(&self, source: SourceId) -> Result<Vec<Taken>>;
+
+    /// Notes what needs no reading as taken: a newer complete content stands in its place.
+    async fn take(&self, source: SourceId, taken: &Taken) -> Result<()>;
+
+    /// Forgets what was taken before an instant, but for these identities.
+    async fn forget_taken(&self, source: SourceId, before: Timestamp, but: &[Value]) -> Result<()>;
 }
 
 /// The feed of changes: each entity once, at its newest sequence.

@@ -140,12 +140,18 @@ pub struct Difference {
 /// A record that was not taken.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rejection {
+    /// Its identifier; 0 before it is stored.
+    pub id: i64,
     /// The source's identifier.
     pub source: SourceId,
     /// The run that found it.
     pub run: String,
     /// The key in the source, or the place where the key cannot be told.
     pub source_key: String,
+    /// The digest of the source row with its mapping: the same row fails again without being mapped again. All
+    /// zeros where the reason lies outside the row, so that it is tried again each time.
+    #[serde(skip)]
+    pub digest: [u8; 16],
     /// Where it stands.
     pub place: String,
     /// Why it was not taken.
@@ -154,6 +160,24 @@ pub struct Rejection {
     pub record: Value,
     /// When.
     pub at: Timestamp,
+}
+
+/// A rejection as a page recognises it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRejection {
+    /// Its identifier.
+    pub id: i64,
+    /// The digest of the source row with its mapping.
+    pub digest: [u8; 16],
+}
+
+/// What a source was read from to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// What tells this content from another: the transport's own words.
+    pub identity: Value,
+    /// The digest of the mapping that took it.
+    pub mapping: String,
 }
 
 /// What a run commits at once.
@@ -167,8 +191,8 @@ pub struct Page {
     pub differences: Vec<Difference>,
     /// What was not taken.
     pub rejections: Vec<Rejection>,
-    /// Source keys that were taken now: their earlier rejections are over.
-    pub taken: Vec<String>,
+    /// Rejections that are over.
+    pub mended: Vec<i64>,
 }
 
 /// A run's state.
@@ -257,6 +281,8 @@ pub struct Run {
     pub mapping: String,
     /// Why it is held or failed.
     pub reason: Option<String>,
+    /// Whether it is a first load: written straight to the parts, and no guard applies.
+    pub loading: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.

@@ -4,9 +4,12 @@
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
 mod guard;
+mod keyed;
 mod page;
 mod prices;
 mod run;
+mod scope;
 
 pub use guard::{Verdict, judge};
 pub use run::{Ended, Job, SyncError, Verify, approve, refuse};
+pub use scope::{Scopes, ShopScope};

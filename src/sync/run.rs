@@ -3,22 +3,18 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use roaring::RoaringTreemap;
 use serde_json::Value as Json;
 use tokio::sync::mpsc;
 
 use super::guard::{Verdict, judge};
-use super::page::{self, Keyed, Progress};
+use super::keyed::Keyer;
+use super::page::{Comparer, Progress};
 use crate::config::Guard;
-use crate::connector::format::{ReadError, Reader};
+use crate::connector::format::Reader;
 use crate::mapping::{Mapping, Setting};
-use crate::record::{Place, Record};
-use crate::store::{Known, Page, Run, RunCounts, RunFilter, RunState, Source, Store, StoreError};
+use crate::store::{Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, Store, StoreError};
 
-/// Records of a page.
-const PAGE: usize = 1000;
-
-/// Pages read ahead.
+/// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
 
 /// Differences applied by one transaction.
@@ -56,6 +52,13 @@ pub enum SyncError {
     /// There is no such run.
     #[error("there is no run {0}; `tradebridge runs list` shows the runs")]
     NoRun(String),
+}
+
+impl SyncError {
+    /// The list of seen parts that a run left behind cannot be read.
+    pub(super) fn unreadable(error: &dyn std::fmt::Display) -> Self {
+        StoreError::Unreadable { what: "list of seen parts", message: error.to_string() }.into()
+    }
 }
 
 /// What a run is to do.
@@ -131,11 +134,9 @@ impl Pull {
                 }
             }
             self.supersede(&run).await?;
-            let verdict = if progress.first_load {
-                Verdict::Apply
-            } else {
-                judge(&self.guard, &run.counts, stored, run.complete)
-            };
+            // A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
+            let first = self.source.verified_at.is_none() && run.counts.read > 0;
+            let verdict = if first { Verdict::Apply } else { judge(&self.guard, &run.counts, stored, run.complete) };
             if let Verdict::Hold(reason) = verdict {
                 run.state = RunState::Held;
                 run.reason = Some(reason);
@@ -150,22 +151,15 @@ impl Pull {
     }
 
     async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
-        let first_load = self.source.verified_at.is_none();
+        let rejections = self.store.rejected().await?.iter().any(|(source, _)| *source == self.source.id);
         if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
             let same = run.place.as_ref() == Some(&self.identity)
                 && run.mapping == self.mapping.digest
                 && run.complete == self.complete;
             if run.state == RunState::Applying || same {
-                let mut seen = RoaringTreemap::new();
-                for bytes in pages {
-                    let page = RoaringTreemap::deserialize_from(&*bytes)
-                        .map_err(|e| StoreError::Unreadable { what: "list of seen parts", message: e.to_string() })?;
-                    seen |= page;
-                }
-                let staged = run.counts.created + run.counts.updated + run.counts.deleted + run.counts.read;
-                let position = i64::try_from(staged.saturating_mul(2)).unwrap_or(i64::MAX / 2);
                 let skip = run.counts.read;
-                return Ok((run, Progress { seen, position, first_load, ..Progress::default() }, skip));
+                let progress = Progress::resumed(&run, &pages, rejections)?;
+                return Ok((run, progress, skip));
             }
             self.store.discard_staged(&run.id).await?;
             let ended = Run {
@@ -176,7 +170,14 @@ impl Pull {
             };
             self.store.save_run(&ended).await?;
         }
-        let run = Run {
+        let loading = self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
+        let run = self.run(loading);
+        self.store.begin_run(&run).await?;
+        Ok((run, Progress::new(rejections), 0))
+    }
+
+    fn run(&self, loading: bool) -> Run {
+        Run {
             id: uuid::Uuid::now_v7().to_string(),
             source: self.source.id,
             connection: self.source.connection.clone(),
@@ -189,11 +190,10 @@ impl Pull {
             place: Some(self.identity.clone()),
             mapping: self.mapping.digest.clone(),
             reason: None,
+            loading,
             started_at: Timestamp::now(),
             ended_at: None,
-        };
-        self.store.begin_run(&run).await?;
-        Ok((run, Progress { first_load, ..Progress::default() }, 0))
+        }
     }
 
     /// Reads the source to its end; what differs is staged, or loaded straight in a first load.
@@ -205,23 +205,47 @@ impl Pull {
         reader: Box<dyn Reader>,
         verify: Verify,
     ) -> Result<(), SyncError> {
-        let (sender, mut pages) = mpsc::channel(AHEAD);
+        let (read, mut records) = mpsc::channel(AHEAD);
         let (mapping, setting) = (Arc::clone(&self.mapping), self.setting.clone());
-        let reading = tokio::task::spawn_blocking(move || read_pages(reader, skip, &mapping, &setting, &sender));
-        while let Some(records) = pages.recv().await {
-            let limit = self.guard.price_change;
-            let page = page::compare(&self.store, &self.mapping, &self.setting, limit, run, progress, records).await?;
-            if progress.first_load {
-                self.store.commit_load(run, &page).await?;
-            } else {
-                self.store.commit_page(run, &page).await?;
+        let reading = tokio::task::spawn_blocking(move || Keyer::new(&mapping, &setting).read(reader, skip, &read));
+
+        // Reading, comparing and storing overlap; a page is committed with the run's counts as of that page.
+        let (compared, mut pages) = mpsc::channel::<(Run, Page)>(AHEAD);
+        let comparer = Comparer {
+            store: &self.store,
+            mapping: &self.mapping,
+            setting: &self.setting,
+            price_change: self.guard.price_change,
+        };
+        let comparing = async {
+            let compared = compared;
+            while let Some(records) = records.recv().await {
+                let page = comparer.compare(run, progress, records).await?;
+                if compared.send((run.clone(), page)).await.is_err() {
+                    break;
+                }
             }
-        }
+            Ok::<(), SyncError>(())
+        };
+        let storing = async {
+            let mut superseded = 0;
+            while let Some((run, page)) = pages.recv().await {
+                if run.loading {
+                    superseded += self.store.commit_load(&run, &page).await?.superseded;
+                } else {
+                    self.store.commit_page(&run, &page).await?;
+                }
+            }
+            Ok(superseded)
+        };
+        let ((), superseded) = tokio::try_join!(comparing, storing)?;
+        run.counts.superseded += superseded;
         reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
         let verified =
             tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
         verified.map_err(SyncError::Moved)?;
-        if run.complete && !progress.first_load {
+        if run.complete && !run.loading {
+            self.end_rejections(run, progress).await?;
             if run.counts.unkeyed == 0 {
                 self.stage_absent(run, progress).await?;
             } else {
@@ -234,6 +258,23 @@ impl Pull {
         Ok(())
     }
 
+    /// After a complete pass that ended well, a rejection that was not found again is over.
+    async fn end_rejections(&self, run: &mut Run, progress: &Progress) -> Result<(), SyncError> {
+        let mut after = 0;
+        loop {
+            let rejections = self.store.rejections(Some(run.source), after, APPLY).await?;
+            let Some(last) = rejections.last() else { return Ok(()) };
+            after = last.id;
+            let over = |r: &&Rejection| r.run != run.id && !progress.has_rejection(r.id);
+            let mended: Vec<i64> = rejections.iter().filter(over).map(|r| r.id).collect();
+            if !mended.is_empty() {
+                let page = Page { number: run.pages, mended, ..Page::default() };
+                run.pages += 1;
+                self.store.commit_page(run, &page).await?;
+            }
+        }
+    }
+
     /// After a complete pass that ended well, what the source lacks is gone.
     async fn stage_absent(&self, run: &mut Run, progress: &mut Progress) -> Result<(), SyncError> {
         let mut after = 0;
@@ -243,7 +284,7 @@ impl Pull {
             after = last.id;
             let mut page = Page { number: run.pages, ..Page::default() };
             for stored in living {
-                if progress.seen.contains(stored.id.unsigned_abs()) {
+                if progress.has_part(stored.id) {
                     continue;
                 }
                 let known = Known {
@@ -253,7 +294,7 @@ impl Pull {
                     key: stored.key,
                     part: stored.part,
                 };
-                page.differences.push(page::deletion(progress, stored.source_key, known.hash, &known));
+                page.differences.push(progress.deletion(stored.source_key, known.hash, &known));
             }
             if page.differences.is_empty() {
                 continue;
@@ -316,44 +357,6 @@ async fn apply(store: &Arc<dyn Store>, mut run: Run) -> Result<Ended, SyncError>
     run.ended_at = Some(Timestamp::now());
     store.finish_run(&run).await?;
     Ok(Ended { run })
-}
-
-/// Reads and keys pages on a thread of its own; ends early where nobody takes them any more.
-fn read_pages(
-    mut reader: Box<dyn Reader>,
-    skip: u64,
-    mapping: &Mapping,
-    setting: &Setting,
-    pages: &mpsc::Sender<Vec<Keyed>>,
-) -> Result<(), SyncError> {
-    let mut page: Vec<Result<Record, (Place, String)>> = Vec::with_capacity(PAGE);
-    let mut number = 0;
-    loop {
-        let record = match reader.next() {
-            None => break,
-            Some(Ok(record)) => Ok(record),
-            Some(Err(ReadError::Record { place, message })) => Err((place, message)),
-            Some(Err(ReadError::Fatal { place, message, hint })) => {
-                let message = hint.map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
-                return Err(SyncError::Source { place: place.to_string(), message });
-            }
-        };
-        number += 1;
-        if number <= skip {
-            continue;
-        }
-        page.push(record);
-        if page.len() == PAGE {
-            let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
-            if pages.blocking_send(page::key(mapping, setting, full)).is_err() {
-                return Ok(());
-            }
-        }
-    }
-    if !page.is_empty() && pages.blocking_send(page::key(mapping, setting, page)).is_err() {
-        return Ok(());
-    }
-    Ok(())
 }
 
 impl std::fmt::Debug for Job {

@@ -22,6 +22,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/sqlite/mi
 /// How long a write waits for the one before it.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// Keys looked up by one statement; SQLite allows 32,766 bound values.
+const LOOKUP: usize = 2000;
+
 /// Readers at once.
 const READERS: u32 = 4;
 

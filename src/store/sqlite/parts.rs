@@ -6,11 +6,8 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{Known, ListQuery, Owned, Part, Parts, Result, Source, SourceId, Stored};
-use super::{SqliteStore, rows};
+use super::{LOOKUP, SqliteStore, rows};
 use crate::model::{Entity, Key, PartKind};
-
-/// Keys looked up by one statement; SQLite allows 32,766 bound values.
-const LOOKUP: usize = 2000;
 
 #[async_trait]
 impl Parts for SqliteStore {
@@ -22,22 +19,23 @@ impl Parts for SqliteStore {
             .bind(kind.name())
             .execute(&mut *tx)
             .await?;
-        let row =
-            sqlx::query("SELECT id, verified_at, place FROM source WHERE connection = ? AND stream = ? AND kind = ?")
-                .bind(connection)
-                .bind(stream)
-                .bind(kind.name())
-                .fetch_one(&mut *tx)
-                .await?;
+        let row = sqlx::query("SELECT * FROM source WHERE connection = ? AND stream = ? AND kind = ?")
+            .bind(connection)
+            .bind(stream)
+            .bind(kind.name())
+            .fetch_one(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(Source {
-            id: row.try_get("id")?,
-            connection: connection.to_owned(),
-            stream: stream.to_owned(),
-            kind,
-            verified_at: row.try_get::<Option<i64>, _>("verified_at")?.map(rows::instant).transpose()?,
-            place: row.try_get::<Option<String>, _>("place")?.as_deref().map(rows::json).transpose()?,
-        })
+        rows::source(&row)
+    }
+
+    async fn sources(&self) -> Result<Vec<Source>> {
+        sqlx::query("SELECT * FROM source ORDER BY connection, stream, kind")
+            .fetch_all(&self.reader)
+            .await?
+            .iter()
+            .map(rows::source)
+            .collect()
     }
 
     async fn known(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<Known>>> {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::super::{Known, Part, Result, Run, RunState, StoreError, Stored};
+use super::super::{Known, Part, Result, Run, RunState, Source, StoreError, Stored};
 use crate::model::hash::ContentHash;
 use crate::model::{Key, PartKind};
 
@@ -15,6 +15,17 @@ pub(super) const PART: &str = "SELECT p.kind, p.company, p.number, p.part, p.con
 
 /// What a run is selected with.
 pub(super) const RUN: &str = "SELECT r.*, s.connection, s.stream, s.kind FROM run r JOIN source s ON s.id = r.source ";
+
+pub(super) fn source(row: &SqliteRow) -> Result<Source> {
+    Ok(Source {
+        id: row.try_get("id")?,
+        connection: row.try_get("connection")?,
+        stream: row.try_get("stream")?,
+        kind: kind(row)?,
+        verified_at: row.try_get::<Option<i64>, _>("verified_at")?.map(instant).transpose()?,
+        place: row.try_get::<Option<String>, _>("place")?.as_deref().map(json).transpose()?,
+    })
+}
 
 pub(super) fn part(row: &SqliteRow) -> Result<Part> {
     Ok(Part {
@@ -48,6 +59,7 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run> {
         place: row.try_get::<Option<String>, _>("place")?.as_deref().map(json).transpose()?,
         mapping: row.try_get("mapping")?,
         reason: row.try_get("reason")?,
+        loading: row.try_get("loading")?,
         started_at: instant(row.try_get("started_at")?)?,
         ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(instant).transpose()?,
     })
