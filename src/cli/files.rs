@@ -31,6 +31,32 @@ pub(super) fn load(named: Option<&Path>) -> Result<Config, Failure> {
     Ok(Config::load(&find(named)?, environment())?)
 }
 
+/// Whether the configuration pulls an entity, or anything, from a connection; says what was probably meant.
+pub(super) fn known_sync(config: &Config, connection: &str, entity: Option<&str>) -> Result<(), Failure> {
+    if config.connection(connection).is_none() {
+        let names = config.connections.iter().map(|c| c.name.as_str());
+        return Err(unknown("connection", connection, names));
+    }
+    let Some(entity) = entity else { return Ok(()) };
+    let mut entities =
+        config.syncs.iter().filter(|sync| sync.connection == connection).map(|sync| sync.entity.as_str());
+    if entities.clone().any(|name| name == entity) {
+        return Ok(());
+    }
+    Err(unknown(&format!("sync of {connection} for"), entity, &mut entities))
+}
+
+/// A name that the configuration does not have.
+pub(super) fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a str>) -> Failure {
+    let names: Vec<&str> = names.collect();
+    let advice = match suggest::nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "the configuration has none".to_owned(),
+        None => format!("there are {}", names.join(", ")),
+    };
+    Failure::Usage(format!("the configuration has no {what} `{name}`; {advice}"))
+}
+
 /// The environment's variables that are text; others can name no key and hold no secret.
 fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

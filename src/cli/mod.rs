@@ -4,13 +4,23 @@
 //! `output`. What does not live here: what the answers rest on (`daemon` and everything below it).
 
 mod check;
+mod client;
 mod completions;
+mod dead;
 mod files;
 mod init;
+mod key;
 mod map;
+mod orders;
 mod output;
 mod page;
+mod preview;
+mod progress;
+mod runs;
 mod schema;
+mod status;
+mod sync;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +28,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use output::{Exit, Failure, Format, Output};
+
+use crate::config::Config;
 
 /// Joins ERP systems and B2B webshops.
 #[derive(Debug, Parser)]
@@ -42,6 +54,24 @@ enum Command {
     Init(init::InitArguments),
     /// Check configuration, connectors and mappings, then the connections.
     Check(check::CheckArguments),
+    /// Pull now, and wait for the end.
+    Sync(sync::SyncArguments),
+    /// Show what the mapping makes of the records that are there to be read; nothing is stored.
+    Preview(preview::PreviewArguments),
+    /// What was pulled, what is held, and the decision about it.
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// Where the shops' orders are, and what a person does about them.
+    #[command(subcommand)]
+    Orders(orders::OrdersCommand),
+    /// What was given up: orders, and messages that could not be read.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    /// What runs, how it is, and first of all what needs a person.
+    Status,
+    /// The keys that shops and operators show.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Work with mapping files.
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -67,12 +97,35 @@ pub fn run() -> ExitCode {
     let answered = match command {
         Command::Init(arguments) => init::run(&arguments, &context),
         Command::Check(arguments) => check::run(&arguments, &context),
+        Command::Sync(arguments) => wait(sync::run(arguments, &context)),
+        Command::Preview(arguments) => wait(preview::run(arguments, &context)),
+        Command::Runs(command) => wait(runs::run(command, &context)),
+        Command::Orders(command) => wait(orders::run(command, &context)),
+        Command::Dead(command) => wait(dead::run(command, &context)),
+        Command::Status => wait(status::run(&context)),
+        Command::Key(command) => wait(key::run(command, &context)),
         Command::Map(command) => map::run(&command, &context),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };
     let exit = answered.unwrap_or_else(|failure| context.output.fail(&failure));
     ExitCode::from(exit as u8)
+}
+
+impl Context {
+    /// The configuration that is meant.
+    fn load(&self) -> Result<Config, Failure> {
+        files::load(self.config.as_deref())
+    }
+}
+
+/// Waits for a command that asks others.
+fn wait(command: impl Future<Output = Answered>) -> Answered {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("no threads can be started: {error}")))?;
+    runtime.block_on(command)
 }
 
 /// What a command comes to.

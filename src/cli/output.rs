@@ -50,18 +50,20 @@ pub(super) enum Failure {
         message: String,
         /// What else the daemon says: its problem details.
         details: Option<Json>,
+        /// Whether what was asked for is to blame.
+        usage: bool,
     },
 }
 
 impl Failure {
     /// Something that failed, with what to do about it.
     pub(super) fn failed(message: impl Into<String>) -> Self {
-        Self::Failed { message: message.into(), details: None }
+        Self::Failed { message: message.into(), details: None, usage: false }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Problems(_) => Exit::Usage,
+            Self::Usage(_) | Self::Problems(_) | Self::Failed { usage: true, .. } => Exit::Usage,
             Self::Failed { .. } => Exit::Failed,
         }
     }
@@ -72,8 +74,8 @@ impl Failure {
             Self::Problems(problems) => {
                 json!({ "error": { "message": counted(problems.0.len(), "problem"), "problems": problems } })
             }
-            Self::Failed { message, details: None } => json!({ "error": { "message": message } }),
-            Self::Failed { message, details: Some(details) } => {
+            Self::Failed { message, details: None, .. } => json!({ "error": { "message": message } }),
+            Self::Failed { message, details: Some(details), .. } => {
                 json!({ "error": { "message": message, "details": details } })
             }
         }
@@ -145,7 +147,7 @@ impl Output {
                 page.problems(problems);
                 page.line(format!("{} found", counted(problems.0.len(), "problem")))
             }
-            Failure::Failed { message, details } => {
+            Failure::Failed { message, details, .. } => {
                 page.toned(Tone::Bad, "error: ").line(message);
                 for error in details.iter().filter_map(|d| d.get("errors")).filter_map(Json::as_array).flatten() {
                     let word = |name| error.get(name).and_then(Json::as_str).unwrap_or_default();

@@ -219,10 +219,53 @@ impl Page {
         self
     }
 
+    /// A field, and the line goes on behind it.
+    pub(super) fn cell(&mut self, cell: &Cell) -> &mut Self {
+        self.toned(cell.tone, &cell.text)
+    }
+
+    /// What differs between two records, field by field: what was, and what is to be.
+    pub(super) fn changes(&mut self, indent: usize, before: &Json, after: &Json) -> &mut Self {
+        let mut changes = Vec::new();
+        differ("", Some(before), Some(after), &mut changes);
+        for (field, before, after) in changes {
+            self.toned(Tone::Plain, format!("{:indent$}{field}: ", ""));
+            match before {
+                Some(before) => self.toned(Tone::Bad, before).toned(Tone::Plain, " → "),
+                None => self.toned(Tone::Dim, "nothing → "),
+            };
+            match after {
+                Some(after) => self.toned_line(Tone::Good, after),
+                None => self.toned_line(Tone::Dim, "nothing"),
+            };
+        }
+        self
+    }
+
     /// What is wrong in files, each with its place and what to do.
     pub(super) fn problems(&mut self, problems: &Problems) -> &mut Self {
         self.line(problems)
     }
+}
+
+/// A field that differs: its dotted name, what it was and what it is to be.
+type Changed<'a> = (String, Option<&'a Json>, Option<&'a Json>);
+
+fn differ<'a>(at: &str, before: Option<&'a Json>, after: Option<&'a Json>, changes: &mut Vec<Changed<'a>>) {
+    if before == after {
+        return;
+    }
+    let name = |field: &str| if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") };
+    if let (Some(Json::Object(old)), Some(Json::Object(new))) = (before, after) {
+        for (field, value) in old {
+            differ(&name(field), Some(value), new.get(field), changes);
+        }
+        for (field, value) in new.iter().filter(|(field, _)| !old.contains_key(*field)) {
+            differ(&name(field), None, Some(value), changes);
+        }
+        return;
+    }
+    changes.push((at.to_owned(), before, after));
 }
 
 /// The text with whatever would command the terminal written out. Line ends are kept where `lines` allows them.
@@ -286,6 +329,15 @@ mod tests {
         let mut page = Page::new(true, None);
         page.table(&table());
         assert!(page.text().contains("\u{1b}[31mit deletes"), "{:?}", page.text());
+    }
+
+    #[test]
+    fn what_differs_is_said_field_by_field() {
+        let mut page = Page::new(false, None);
+        let before = serde_json::json!({ "name": "A", "terms": { "days": 30, "code": "30" }, "vat": "NL" });
+        let after = serde_json::json!({ "name": "A", "terms": { "days": 14, "code": "30" }, "language": "nl" });
+        page.changes(2, &before, &after);
+        assert_eq!(page.text(), "  terms.days: 30 → 14\n  vat: \"NL\" → nothing\n  language: nothing → \"nl\"\n");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The routes for operators, below `/admin/v1`. Whoever gets here has shown a key with the scope `admin`.
 
+pub mod views;
+
 use axum::Router;
 
 use super::state::ApiState;
