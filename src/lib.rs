@@ -13,6 +13,8 @@ pub mod expression;
 pub mod mapping;
 pub mod model;
 pub mod publish;
+pub mod orders;
+pub mod queue;
 pub mod record;
 pub mod store;
 pub mod sync;

@@ -2,7 +2,10 @@
 //!
 //! Pages are transactions of some thousand rows, so that short writes pass between them; readers are never blocked.
 
+mod answers;
 mod feed;
+mod orders;
+mod outbox;
 mod parts;
 mod rows;
 mod runs;

@@ -1,0 +1,33 @@
+//! Orders on their way from a shop to an ERP: taken in, sent, answered, looked after. Never lost, never twice.
+//!
+//! The store is the authority: whoever acts on an order holds it by a compare-and-set on its state and generation. What
+//! does not live here: how messages travel (`queue`), how an ERP is talked to (`connector`), the shape of its requests
+//! (`mapping`), and who may do what over HTTP (`api`).
+
+pub mod desk;
+mod fields;
+mod intake;
+mod known;
+mod reference;
+mod retry;
+pub mod state;
+
+pub use desk::{Actor, Dead, Desk, DeskError, Shown};
+pub use fields::FieldError;
+pub use intake::{Accepted, CustomerScope, Intake, IntakeError};
+pub use retry::Policy;
+
+use crate::store::{OrderState, StoredOrder};
+use crate::telemetry::{self, event::OrderMoved};
+
+/// Logs and counts a transition.
+fn tell(order: &StoredOrder, from: Option<OrderState>, to: OrderState, cause: &str) {
+    telemetry::emit(OrderMoved {
+        order_id: &order.id,
+        connection: &order.connection,
+        from: from.map_or("", OrderState::name),
+        to: to.name(),
+        cause,
+        attempt: order.attempt,
+    });
+}

@@ -1,0 +1,105 @@
+-- Orders on their way to an ERP, the outbox, what the ERP answered, and the dead letters.
+
+CREATE TABLE orders (
+    id              TEXT PRIMARY KEY,
+    shop            TEXT NOT NULL,
+    reference       TEXT NOT NULL,
+    our_reference   TEXT NOT NULL UNIQUE,
+    company         TEXT NOT NULL,
+    customer        TEXT NOT NULL,
+    connection      TEXT NOT NULL,
+    content         TEXT NOT NULL,
+    body_hash       BLOB NOT NULL,
+    idempotency_key TEXT,
+    state           TEXT NOT NULL,
+    previous        TEXT,
+    generation      INTEGER NOT NULL,
+    attempt         INTEGER NOT NULL,
+    postponed       INTEGER NOT NULL,
+    not_before      INTEGER,
+    erp_number      TEXT,
+    reason          TEXT,
+    accepted_at     INTEGER NOT NULL,
+    changed_at      INTEGER NOT NULL,
+    pursued_since   INTEGER NOT NULL,
+    submitted_at    INTEGER,
+    overdue         INTEGER NOT NULL,
+    UNIQUE (shop, reference)
+) STRICT;
+CREATE UNIQUE INDEX orders_key ON orders (shop, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX orders_state ON orders (state, connection);
+CREATE INDEX orders_number ON orders (connection, company, erp_number) WHERE erp_number IS NOT NULL;
+
+CREATE TABLE transition (
+    position   INTEGER PRIMARY KEY,
+    order_id   TEXT NOT NULL REFERENCES orders (id),
+    at         INTEGER NOT NULL,
+    from_state TEXT,
+    to_state   TEXT NOT NULL,
+    cause      TEXT NOT NULL,
+    attempt    INTEGER NOT NULL,
+    who        TEXT NOT NULL
+) STRICT;
+CREATE INDEX transition_order ON transition (order_id, position);
+
+-- One message for each order whose next step is still to be taken: the one of its newest generation. due_at is
+-- not_before until it is published, and then the time at which it is published again.
+CREATE TABLE outbox (
+    order_id     TEXT PRIMARY KEY REFERENCES orders (id),
+    generation   INTEGER NOT NULL,
+    connection   TEXT NOT NULL,
+    not_before   INTEGER NOT NULL,
+    published_at INTEGER,
+    publications INTEGER NOT NULL,
+    due_at       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_due ON outbox (due_at, connection);
+
+CREATE TABLE dead_letter (
+    id         TEXT PRIMARY KEY,
+    connection TEXT NOT NULL,
+    order_id   TEXT,
+    generation INTEGER,
+    bytes      BLOB NOT NULL,
+    reason     TEXT NOT NULL,
+    at         INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE position (
+    consumer TEXT PRIMARY KEY,
+    epoch    TEXT NOT NULL,
+    sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE order_line (
+    order_id   TEXT NOT NULL REFERENCES orders (id),
+    place      INTEGER NOT NULL,
+    line       TEXT NOT NULL,
+    content    TEXT NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (order_id, place)
+) STRICT, WITHOUT ROWID;
+
+-- Which ERP orders a shipment or an invoice names.
+CREATE TABLE order_document (
+    connection   TEXT NOT NULL,
+    company      TEXT NOT NULL,
+    order_number TEXT NOT NULL,
+    entity       TEXT NOT NULL,
+    number       TEXT NOT NULL,
+    PRIMARY KEY (connection, company, order_number, entity, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX order_document_key ON order_document (entity, company, number);
+
+CREATE TABLE answer_conflict (
+    connection TEXT NOT NULL,
+    entity     TEXT NOT NULL,
+    company    TEXT NOT NULL,
+    number     TEXT NOT NULL,
+    order_id   TEXT,
+    reason     TEXT NOT NULL,
+    content    TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (connection, entity, company, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_conflict_order ON answer_conflict (order_id) WHERE order_id IS NOT NULL;

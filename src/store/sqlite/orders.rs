@@ -1,0 +1,376 @@
+//! Orders and their transitions.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+
+use super::super::{
+    Advance, AttemptCount, Intaken, NewOrder, OrderCount, OrderFilter, OrderState, Orders, Result, Step, StoredOrder,
+    Transition,
+};
+use super::{SqliteStore, outbox, rows};
+
+#[async_trait]
+impl Orders for SqliteStore {
+    async fn accept(&self, new: &NewOrder) -> Result<Intaken> {
+        let order = &new.order;
+        let mut tx = self.write().await?;
+        if insert(&mut tx, order).await? {
+            for transition in &new.transitions {
+                note(&mut tx, &order.id, transition).await?;
+            }
+            if new.publish {
+                let due = order.not_before.unwrap_or(order.accepted_at);
+                outbox::write(&mut tx, &order.id, order.generation, &order.connection, due).await?;
+            }
+            tx.commit().await?;
+            return Ok(Intaken::New(order.clone()));
+        }
+        let by_reference = one(&mut tx, "shop = ? AND reference = ?", &[&order.shop, &order.reference]).await?;
+        let by_key = match &order.idempotency_key {
+            Some(key) => one(&mut tx, "shop = ? AND idempotency_key = ?", &[&order.shop, key]).await?,
+            None => None,
+        };
+        tx.commit().await?;
+        // Reference and key of two different orders belong to no order that was ever posted.
+        let same_order = match (&by_reference, &by_key) {
+            (Some(one), Some(other)) => one.id == other.id,
+            _ => true,
+        };
+        let Some(found) = by_reference.or(by_key) else {
+            let message = format!("neither stored nor there: {}", order.our_reference);
+            return Err(rows::unreadable("order", &message));
+        };
+        let same = same_order && found.body_hash == order.body_hash;
+        Ok(Intaken::Existing { order: Box::new(found), same })
+    }
+
+    async fn advance(&self, advance: &Advance) -> Result<Option<StoredOrder>> {
+        self.change(advance, false).await
+    }
+
+    async fn claim(&self, advance: &Advance) -> Result<Option<StoredOrder>> {
+        self.change(advance, true).await
+    }
+
+    async fn postpone(
+        &self,
+        id: &str,
+        state: OrderState,
+        generation: i64,
+        until: Timestamp,
+        reason: &str,
+    ) -> Result<Option<StoredOrder>> {
+        let mut tx = self.write().await?;
+        let row = sqlx::query(
+            "UPDATE orders SET generation = generation + 1, postponed = postponed + 1, not_before = ?, reason = ? \
+             WHERE id = ? AND state = ? AND generation = ? RETURNING *",
+        )
+        .bind(until.as_microsecond())
+        .bind(reason)
+        .bind(id)
+        .bind(state.name())
+        .bind(generation)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(order) = row.as_ref().map(order).transpose()? else { return Ok(None) };
+        outbox::write(&mut tx, id, order.generation, &order.connection, until).await?;
+        tx.commit().await?;
+        Ok(Some(order))
+    }
+
+    async fn order(&self, id: &str) -> Result<Option<StoredOrder>> {
+        one(&mut *self.reader.acquire().await?, "id = ?", &[id]).await
+    }
+
+    async fn order_by_reference(&self, shop: &str, reference: &str) -> Result<Option<StoredOrder>> {
+        one(&mut *self.reader.acquire().await?, "shop = ? AND reference = ?", &[shop, reference]).await
+    }
+
+    async fn order_by_key(&self, shop: &str, key: &str) -> Result<Option<StoredOrder>> {
+        one(&mut *self.reader.acquire().await?, "shop = ? AND idempotency_key = ?", &[shop, key]).await
+    }
+
+    async fn order_by_our_reference(&self, reference: &str) -> Result<Option<StoredOrder>> {
+        one(&mut *self.reader.acquire().await?, "our_reference = ?", &[reference]).await
+    }
+
+    async fn orders_by_erp_number(&self, connection: &str, company: &str, number: &str) -> Result<Vec<StoredOrder>> {
+        let condition = "connection = ? AND company = ? AND erp_number = ?";
+        many(&mut *self.reader.acquire().await?, condition, &[connection, company, number]).await
+    }
+
+    async fn orders(&self, filter: &OrderFilter) -> Result<Vec<StoredOrder>> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM orders WHERE TRUE");
+        for (column, value) in [
+            ("shop =", &filter.shop),
+            ("connection =", &filter.connection),
+            ("customer =", &filter.customer),
+            ("id <", &filter.before),
+        ] {
+            if let Some(value) = value {
+                query.push(format_args!(" AND {column} ")).push_bind(value.clone());
+            }
+        }
+        in_states(&mut query, &filter.states);
+        if filter.overdue {
+            query.push(" AND overdue");
+        }
+        if let Some(from) = filter.accepted_from {
+            query.push(" AND accepted_at >= ").push_bind(from.as_microsecond());
+        }
+        if let Some(before) = filter.accepted_before {
+            query.push(" AND accepted_at < ").push_bind(before.as_microsecond());
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
+        query.build().fetch_all(&self.reader).await?.iter().map(order).collect()
+    }
+
+    async fn transitions(&self, id: &str) -> Result<Vec<Transition>> {
+        sqlx::query("SELECT * FROM transition WHERE order_id = ? ORDER BY position")
+            .bind(id)
+            .fetch_all(&self.reader)
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(Transition {
+                    at: rows::instant(row.try_get("at")?)?,
+                    from: row.try_get::<Option<String>, _>("from_state")?.as_deref().map(state).transpose()?,
+                    to: state(&row.try_get::<String, _>("to_state")?)?,
+                    cause: row.try_get("cause")?,
+                    attempt: row.try_get("attempt")?,
+                    who: row.try_get("who")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn order_counts(&self) -> Result<Vec<OrderCount>> {
+        sqlx::query(
+            "SELECT connection, state, COUNT(*) AS orders, SUM(overdue) AS overdue, MIN(accepted_at) AS accepted_at, \
+             MIN(submitted_at) AS submitted_at FROM orders GROUP BY connection, state ORDER BY connection, state",
+        )
+        .fetch_all(&self.reader)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(OrderCount {
+                connection: row.try_get("connection")?,
+                state: state(&row.try_get::<String, _>("state")?)?,
+                count: row.try_get::<i64, _>("orders")?.unsigned_abs(),
+                overdue: row.try_get::<i64, _>("overdue")?.unsigned_abs(),
+                oldest_accepted_at: rows::instant(row.try_get("accepted_at")?)?,
+                oldest_submitted_at: instant(row, "submitted_at")?,
+            })
+        })
+        .collect()
+    }
+
+    async fn pursued_since_before(
+        &self,
+        connection: &str,
+        states: &[OrderState],
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<StoredOrder>> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM orders WHERE connection = ");
+        query.push_bind(connection.to_owned());
+        in_states(&mut query, states);
+        query.push(" AND pursued_since < ").push_bind(before.as_microsecond());
+        query.push(" ORDER BY pursued_since, id LIMIT ").push_bind(limit);
+        query.build().fetch_all(&self.reader).await?.iter().map(order).collect()
+    }
+
+    async fn flag_overdue(&self, connection: &str, submitted_before: Timestamp) -> Result<Vec<StoredOrder>> {
+        let mut tx = self.write().await?;
+        let flagged = sqlx::query(
+            "UPDATE orders SET overdue = TRUE WHERE connection = ? AND state = 'submitted' AND NOT overdue \
+             AND submitted_at < ? RETURNING *",
+        )
+        .bind(connection)
+        .bind(submitted_before.as_microsecond())
+        .fetch_all(&mut *tx)
+        .await?
+        .iter()
+        .map(order)
+        .collect::<Result<_>>()?;
+        tx.commit().await?;
+        Ok(flagged)
+    }
+}
+
+impl SqliteStore {
+    /// The compare-and-set; `due` asks that the order's `not_before` has come.
+    async fn change(&self, advance: &Advance, due: bool) -> Result<Option<StoredOrder>> {
+        let Some(last) = advance.steps.last() else { return Ok(None) };
+        let previous = advance.steps.iter().rev().nth(1).map_or(advance.from, |step| step.to);
+        let at = advance.at.as_microsecond();
+        let attempts = match advance.attempts {
+            AttemptCount::Keep => 0,
+            AttemptCount::Take => 1,
+            AttemptCount::GiveBack => -1,
+        };
+        let instant = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
+        let mut tx = self.write().await?;
+        let row = sqlx::query(
+            "UPDATE orders SET state = ?, previous = ?, generation = generation + 1, attempt = MAX(attempt + ?, 0), \
+             postponed = 0, not_before = ?, erp_number = COALESCE(?, erp_number), reason = ?, changed_at = ?, \
+             pursued_since = COALESCE(?, pursued_since), submitted_at = COALESCE(?, submitted_at), overdue = FALSE \
+             WHERE id = ? AND state = ? AND generation = ? AND (NOT ? OR not_before IS NULL OR not_before <= ?) \
+             RETURNING *",
+        )
+        .bind(last.to.name())
+        .bind(previous.name())
+        .bind(attempts)
+        .bind(instant(advance.publish_at))
+        .bind(&advance.erp_number)
+        .bind(&advance.reason)
+        .bind(at)
+        .bind(instant(advance.pursued_since))
+        .bind(instant(advance.submitted_at))
+        .bind(&advance.id)
+        .bind(advance.from.name())
+        .bind(advance.generation)
+        .bind(due)
+        .bind(at)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(order) = row.as_ref().map(order).transpose()? else { return Ok(None) };
+        // An attempt that is given back is still the one that these transitions are about.
+        let attempt = if advance.attempts == AttemptCount::GiveBack { order.attempt + 1 } else { order.attempt };
+        let mut from = advance.from;
+        for Step { to, cause } in &advance.steps {
+            let transition = Transition {
+                at: advance.at,
+                from: Some(from),
+                to: *to,
+                cause: cause.clone(),
+                attempt,
+                who: advance.who.clone(),
+            };
+            note(&mut tx, &order.id, &transition).await?;
+            from = *to;
+        }
+        match advance.publish_at {
+            Some(due) => outbox::write(&mut tx, &order.id, order.generation, &order.connection, due).await?,
+            None => outbox::remove(&mut tx, &order.id).await?,
+        }
+        tx.commit().await?;
+        Ok(Some(order))
+    }
+}
+
+fn in_states(query: &mut QueryBuilder<Sqlite>, states: &[OrderState]) {
+    if states.is_empty() {
+        return;
+    }
+    query.push(" AND state IN (");
+    let mut list = query.separated(", ");
+    for state in states {
+        list.push_bind(state.name());
+    }
+    query.push(")");
+}
+
+/// Stores an order; whether there was none with its reference or key.
+async fn insert(tx: &mut SqliteConnection, order: &StoredOrder) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO orders (id, shop, reference, our_reference, company, customer, connection, content, body_hash, \
+         idempotency_key, state, previous, generation, attempt, postponed, not_before, erp_number, reason, accepted_at, \
+         changed_at, pursued_since, submitted_at, overdue) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(&order.id)
+    .bind(&order.shop)
+    .bind(&order.reference)
+    .bind(&order.our_reference)
+    .bind(&order.company)
+    .bind(&order.customer)
+    .bind(&order.connection)
+    .bind(order.content.to_string())
+    .bind(order.body_hash.to_vec())
+    .bind(&order.idempotency_key)
+    .bind(order.state.name())
+    .bind(order.previous.map(OrderState::name))
+    .bind(order.generation)
+    .bind(order.attempt)
+    .bind(order.postponed)
+    .bind(order.not_before.map(Timestamp::as_microsecond))
+    .bind(&order.erp_number)
+    .bind(&order.reason)
+    .bind(order.accepted_at.as_microsecond())
+    .bind(order.changed_at.as_microsecond())
+    .bind(order.pursued_since.as_microsecond())
+    .bind(order.submitted_at.map(Timestamp::as_microsecond))
+    .bind(order.overdue)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn note(tx: &mut SqliteConnection, order: &str, transition: &Transition) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO transition (order_id, at, from_state, to_state, cause, attempt, who) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(order)
+    .bind(transition.at.as_microsecond())
+    .bind(transition.from.map(OrderState::name))
+    .bind(transition.to.name())
+    .bind(&transition.cause)
+    .bind(transition.attempt)
+    .bind(&transition.who)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn one(connection: &mut SqliteConnection, condition: &str, values: &[&str]) -> Result<Option<StoredOrder>> {
+    Ok(many(connection, condition, values).await?.into_iter().next())
+}
+
+/// Orders that meet a condition, which is text of this file alone.
+async fn many(connection: &mut SqliteConnection, condition: &str, values: &[&str]) -> Result<Vec<StoredOrder>> {
+    let sql = format!("SELECT * FROM orders WHERE {condition}");
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+    for value in values {
+        query = query.bind((*value).to_owned());
+    }
+    query.fetch_all(connection).await?.iter().map(order).collect()
+}
+
+fn state(name: &str) -> Result<OrderState> {
+    OrderState::from_name(name).ok_or_else(|| rows::unreadable("order state", &name))
+}
+
+fn instant(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
+    row.try_get::<Option<i64>, _>(column)?.map(rows::instant).transpose()
+}
+
+fn order(row: &SqliteRow) -> Result<StoredOrder> {
+    Ok(StoredOrder {
+        id: row.try_get("id")?,
+        shop: row.try_get("shop")?,
+        reference: row.try_get("reference")?,
+        our_reference: row.try_get("our_reference")?,
+        company: row.try_get("company")?,
+        customer: row.try_get("customer")?,
+        connection: row.try_get("connection")?,
+        content: rows::json(&row.try_get::<String, _>("content")?)?,
+        body_hash: rows::hash(&row.try_get::<Vec<u8>, _>("body_hash")?)?,
+        idempotency_key: row.try_get("idempotency_key")?,
+        state: state(&row.try_get::<String, _>("state")?)?,
+        previous: row.try_get::<Option<String>, _>("previous")?.as_deref().map(state).transpose()?,
+        generation: row.try_get("generation")?,
+        attempt: row.try_get("attempt")?,
+        postponed: row.try_get("postponed")?,
+        not_before: instant(row, "not_before")?,
+        erp_number: row.try_get("erp_number")?,
+        reason: row.try_get("reason")?,
+        accepted_at: rows::instant(row.try_get("accepted_at")?)?,
+        changed_at: rows::instant(row.try_get("changed_at")?)?,
+        pursued_since: rows::instant(row.try_get("pursued_since")?)?,
+        submitted_at: instant(row, "submitted_at")?,
+        overdue: row.try_get("overdue")?,
+    })
+}
