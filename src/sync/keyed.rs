@@ -7,7 +7,7 @@ use super::page::unreadable_digest;
 use super::run::SyncError;
 use crate::connector::format::{ReadError, Reader};
 use crate::mapping::{Mapping, Setting};
-use crate::record::{Map, Place, Record, Value};
+use crate::record::{Map, Place, Record};
 
 /// Records of a page.
 const PAGE: usize = 1000;
@@ -104,13 +104,5 @@ pub(super) fn next(reader: &mut dyn Reader) -> Result<Option<Taken>, SyncError> 
             let message = hint.map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
             Err(SyncError::Source { place: place.to_string(), message })
         }
-    }
-}
-
-/// The record as it is shown, whether it could be taken or not.
-pub(super) fn shown(taken: Taken) -> (Place, Value, Option<String>) {
-    match taken {
-        Ok(record) => (record.place, Value::Map(record.fields), None),
-        Err((place, reason)) => (place, Value::Null, Some(reason)),
     }
 }

@@ -8,8 +8,10 @@ mod keyed;
 mod page;
 mod prices;
 mod run;
+mod schedule;
 mod scope;
 
 pub use guard::{Verdict, judge};
-pub use run::{Ended, Job, SyncError, Verify, approve, refuse};
+pub use run::{Ended, Job, SyncError, Verify, approve, finish, refuse};
+pub use schedule::{Due, Schedule};
 pub use scope::{Scopes, ShopScope};

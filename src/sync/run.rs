@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::guard::{Verdict, judge};
 use super::keyed::Keyer;
@@ -12,7 +12,9 @@ use super::page::{Comparer, Progress};
 use crate::config::Guard;
 use crate::connector::format::Reader;
 use crate::mapping::{Mapping, Setting};
-use crate::store::{Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, Store, StoreError};
+use crate::store::{
+    Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store, StoreError, Taken,
+};
 
 /// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
@@ -41,6 +43,9 @@ pub enum SyncError {
     /// A part of the run ended without a result.
     #[error("{0} ended without a result")]
     Stopped(&'static str),
+    /// The daemon stops: the run goes on from its last page when it is executed again.
+    #[error("the run was stopped after a page; the next one goes on from there")]
+    Interrupted,
     /// The run is not in a state in which it can be approved or refused.
     #[error("run {id} is {state}, not held; `tradebridge runs list` shows what is held")]
     NotHeld {
@@ -81,6 +86,8 @@ pub struct Job {
     pub reader: Box<dyn Reader>,
     /// Says, after reading, whether the source is still the one that was opened.
     pub verify: Verify,
+    /// True once the daemon stops: the run ends after the page in hand.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// How a run ended.
@@ -97,13 +104,28 @@ impl Job {
     /// The run is recorded as failed where the source is to blame; a failing store leaves it unfinished, and the next
     /// execution continues it.
     pub async fn execute(self) -> Result<Ended, SyncError> {
-        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify } = self;
-        Pull { store, mapping, setting, source, guard, complete, identity }.execute(reader, verify).await
+        let (execution, reader, verify) = self.open();
+        execution.execute(reader, verify).await
+    }
+
+    /// Reads, maps and compares everything and stores nothing: what the run would come to.
+    ///
+    /// # Errors
+    /// As of [`Job::execute`].
+    pub async fn rehearse(self) -> Result<Ended, SyncError> {
+        let (execution, reader, verify) = self.open();
+        execution.rehearse(reader, verify).await
+    }
+
+    fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
+        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify, stop } = self;
+        let execution = Execution { store, mapping, setting, source, guard, complete, identity, stores: true, stop };
+        (execution, reader, verify)
     }
 }
 
 /// A job without what can be read only once.
-struct Pull {
+struct Execution {
     store: Arc<dyn Store>,
     mapping: Arc<Mapping>,
     setting: Setting,
@@ -111,52 +133,76 @@ struct Pull {
     guard: Guard,
     complete: bool,
     identity: Json,
+    /// Whether pages are stored, or only counted.
+    stores: bool,
+    stop: watch::Receiver<bool>,
 }
 
 /// Whether a source is still the one that was opened; says what is otherwise.
 pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
-impl Pull {
+impl Execution {
     async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         let (mut run, mut progress, skip) = self.begin().await?;
-        if run.state == RunState::Running {
-            let stored = self.store.count(self.source.id).await?;
-            match self.read(&mut run, &mut progress, skip, reader, verify).await {
-                Ok(()) => {}
-                Err(SyncError::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    self.store.discard_staged(&run.id).await?;
-                    run.state = RunState::Failed;
-                    run.reason = Some(error.to_string());
-                    run.ended_at = Some(Timestamp::now());
-                    self.store.save_run(&run).await?;
-                    return Err(error);
-                }
-            }
-            self.supersede(&run).await?;
-            // A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
-            let first = self.source.verified_at.is_none() && run.counts.read > 0;
-            let verdict = if first { Verdict::Apply } else { judge(&self.guard, &run.counts, stored, run.complete) };
-            if let Verdict::Hold(reason) = verdict {
-                run.state = RunState::Held;
-                run.reason = Some(reason);
+        let stored = self.store.count(self.source.id).await?;
+        match self.read(&mut run, &mut progress, skip, reader, verify).await {
+            Ok(()) => {}
+            Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
+            Err(error) => {
+                self.store.discard_staged(&run.id).await?;
+                run.state = RunState::Failed;
+                run.reason = Some(error.to_string());
                 run.ended_at = Some(Timestamp::now());
                 self.store.save_run(&run).await?;
-                return Ok(Ended { run });
+                return Err(error);
             }
-            run.state = RunState::Applying;
-            self.store.save_run(&run).await?;
         }
-        apply(&self.store, run).await
+        self.supersede(&run).await?;
+        if let Verdict::Hold(reason) = self.judge(&run, stored) {
+            run.state = RunState::Held;
+            run.reason = Some(reason);
+            run.ended_at = Some(Timestamp::now());
+            self.store.save_run(&run).await?;
+            return Ok(Ended { run });
+        }
+        run.state = RunState::Applying;
+        self.store.save_run(&run).await?;
+        apply(&self.store, run, Some(&self.stop)).await
+    }
+
+    async fn rehearse(mut self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
+        self.stores = false;
+        let stored = self.store.count(self.source.id).await?;
+        let mut run = self.run(false);
+        let mut progress = Progress::new(self.has_rejections().await?);
+        self.read(&mut run, &mut progress, 0, reader, verify).await?;
+        run.state = RunState::Done;
+        if let Verdict::Hold(reason) = self.judge(&run, stored) {
+            run.state = RunState::Held;
+            run.reason = Some(reason);
+        }
+        run.ended_at = Some(Timestamp::now());
+        Ok(Ended { run })
+    }
+
+    /// A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
+    fn judge(&self, run: &Run, stored: u64) -> Verdict {
+        let first = self.source.verified_at.is_none() && run.counts.read > 0;
+        if first { Verdict::Apply } else { judge(&self.guard, &run.counts, stored, run.complete) }
+    }
+
+    async fn has_rejections(&self) -> Result<bool, SyncError> {
+        Ok(self.store.rejected().await?.iter().any(|(source, _)| *source == self.source.id))
     }
 
     async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
-        let rejections = self.store.rejected().await?.iter().any(|(source, _)| *source == self.source.id);
+        finish(&self.store, self.source.id).await?;
+        let rejections = self.has_rejections().await?;
         if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
             let same = run.place.as_ref() == Some(&self.identity)
                 && run.mapping == self.mapping.digest
                 && run.complete == self.complete;
-            if run.state == RunState::Applying || same {
+            if same {
                 let skip = run.counts.read;
                 let progress = Progress::resumed(&run, &pages, rejections)?;
                 return Ok((run, progress, skip));
@@ -230,10 +276,16 @@ impl Pull {
         let storing = async {
             let mut superseded = 0;
             while let Some((run, page)) = pages.recv().await {
+                if !self.stores {
+                    continue;
+                }
                 if run.loading {
                     superseded += self.store.commit_load(&run, &page).await?.superseded;
                 } else {
                     self.store.commit_page(&run, &page).await?;
+                }
+                if *self.stop.borrow() {
+                    return Err(SyncError::Interrupted);
                 }
             }
             Ok(superseded)
@@ -245,7 +297,9 @@ impl Pull {
             tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
         verified.map_err(SyncError::Moved)?;
         if run.complete && !run.loading {
-            self.end_rejections(run, progress).await?;
+            if self.stores {
+                self.end_rejections(run, progress).await?;
+            }
             if run.counts.unkeyed == 0 {
                 self.stage_absent(run, progress).await?;
             } else {
@@ -301,7 +355,9 @@ impl Pull {
             }
             run.counts.deleted += page.differences.len() as u64;
             run.pages += 1;
-            self.store.commit_page(run, &page).await?;
+            if self.stores {
+                self.store.commit_page(run, &page).await?;
+            }
         }
     }
 
@@ -323,17 +379,37 @@ impl Pull {
 }
 
 /// Applies what a person approved; differences against content that changed meanwhile are left out and counted.
+///
+/// # Errors
+/// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
 pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncError> {
     let run = held(store, id).await?;
     let run = Run { state: RunState::Applying, ..run };
     store.save_run(&run).await?;
-    apply(store, run).await
+    apply(store, run, None).await
 }
 
-/// Drops what a run has staged.
+/// Applies the rest of a source's run that was broken off while it was being applied.
+///
+/// # Errors
+/// The store's.
+pub async fn finish(store: &Arc<dyn Store>, source: SourceId) -> Result<Option<Ended>, SyncError> {
+    match store.unfinished(source).await? {
+        Some((run, _)) if run.state == RunState::Applying => apply(store, run, None).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Drops what a run has staged; what it read counts as taken, and is not read again unless it changes.
+///
+/// # Errors
+/// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
 pub async fn refuse(store: &Arc<dyn Store>, id: &str, reason: &str) -> Result<Run, SyncError> {
     let run = held(store, id).await?;
     store.discard_staged(&run.id).await?;
+    if let Some(identity) = run.place.clone() {
+        store.take(run.source, &Taken { identity, mapping: run.mapping.clone() }).await?;
+    }
     let run =
         Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
     store.save_run(&run).await?;
@@ -345,13 +421,16 @@ async fn held(store: &Arc<dyn Store>, id: &str) -> Result<Run, SyncError> {
     if run.state == RunState::Held { Ok(run) } else { Err(SyncError::NotHeld { id: run.id, state: run.state.name() }) }
 }
 
-async fn apply(store: &Arc<dyn Store>, mut run: Run) -> Result<Ended, SyncError> {
+async fn apply(store: &Arc<dyn Store>, mut run: Run, stop: Option<&watch::Receiver<bool>>) -> Result<Ended, SyncError> {
     loop {
         let applied = store.apply_page(&run.id, APPLY).await?;
         if applied.applied + applied.superseded == 0 {
             break;
         }
         run.counts.superseded += applied.superseded;
+        if stop.is_some_and(|stop| *stop.borrow()) {
+            return Err(SyncError::Interrupted);
+        }
     }
     run.state = RunState::Done;
     run.ended_at = Some(Timestamp::now());

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cli;
+mod formats;
 mod mappings;
 mod store;
 mod sync;

@@ -73,6 +73,7 @@ impl Bridge {
             identity: open.identity(),
             reader: Box::new(reader),
             verify: Box::new(move || open.verify().map_err(|e| e.to_string())),
+            stop: tokio::sync::watch::channel(false).1,
         }
     }
 
@@ -353,6 +354,27 @@ async fn a_run_that_broke_off_is_continued_and_nothing_happens_twice() {
     let changed = run.counts.updated + run.counts.deleted;
     assert_eq!(bridge.sequence().await, 7629 + i64::try_from(changed).unwrap());
     assert_eq!(bridge.store.count(run.source).await.unwrap(), 7624);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_ends_after_its_page_and_goes_on_later() {
+    let bridge = Bridge::new().await;
+    let mut job = bridge.job("price_agreement", "prijsafspraken.csv").await;
+    job.stop = tokio::sync::watch::channel(true).1;
+    let error = job.execute().await.unwrap_err();
+    assert!(matches!(error, SyncError::Interrupted), "{error}");
+    assert_eq!(bridge.sequence().await, 1000, "the page in hand was committed");
+    let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!((run.counts.read, run.counts.created), (7629, 7629));
+    assert_eq!(bridge.sequence().await, 7629);
+
+    bridge.edit("prijsafspraken.csv", |lines| lines.truncate(7000));
+    let mut job = bridge.job("price_agreement", "prijsafspraken.csv").await;
+    job.guard.delete = tradebridge::config::values::Percent::from_percentage(50);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    job.stop = stopped;
+    drop(stop);
+    assert_eq!(job.execute().await.unwrap().run.counts.deleted, 630);
 }
 
 #[tokio::test]

@@ -12,8 +12,9 @@ use super::page::Tone;
 use super::{Answered, Context};
 
 /// What is written: the path below the directory, and the content.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("config/tradebridge.toml", include_str!("tradebridge.toml")),
+    ("connectors/my-erp.toml", include_str!("my-erp.toml")),
     ("mappings/my-erp/customer.toml", include_str!("customer.toml")),
     ("export/customers.csv", include_str!("customers.csv")),
     ("README.md", include_str!("README.md")),

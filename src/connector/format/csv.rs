@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
+use super::origin::{Origin, cut, field};
 use super::{Encoding, LONGEST_FIELD, MOST_COLUMNS, ReadError, Reader, decoded};
-use crate::record::{Map, Place, Record, Value};
+use crate::record::{Map, Record};
 
 /// How a table is written.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ pub struct CsvReader {
     reader: csv::Reader<Limited>,
     names: Vec<Arc<str>>,
     null: Vec<String>,
-    source: Arc<str>,
+    origin: Origin,
     row: StringRecord,
     number: u64,
     ended: bool,
@@ -56,8 +57,8 @@ impl CsvReader {
     /// [`ReadError::Fatal`] where the table has no header, a header lacks a required column or names one twice, or
     /// the first bytes cannot be decoded.
     pub fn new(bytes: Box<dyn Read + Send>, name: &str, format: &Format) -> Result<Self, ReadError> {
-        let source: Arc<str> = Arc::from(name);
-        let text = decoded(bytes, format.encoding).map_err(|e| fatal(&source, 0, Some(1), e.to_string(), None))?;
+        let origin = Origin::new(name);
+        let text = decoded(bytes, format.encoding).map_err(|e| origin.fatal(0, Some(1), e.to_string(), None))?;
         let mut reader = ReaderBuilder::new()
             .delimiter(format.delimiter)
             .quote(format.quote)
@@ -70,36 +71,32 @@ impl CsvReader {
         let names: Vec<Arc<str>> = if let Some(columns) = &format.columns {
             columns.iter().map(|c| Arc::from(c.as_str())).collect()
         } else {
-            let there = reader.read_record(&mut row).map_err(|e| read_failed(&source, 0, &e))?;
+            let there = reader.read_record(&mut row).map_err(|e| read_failed(&origin, 0, &e))?;
             if !there {
-                let hint = "an export without records still has its header; the file may be cut off".to_owned();
-                return Err(fatal(&source, 0, Some(1), "the file is empty".to_owned(), Some(hint)));
+                let hint = "an export without records still has its header; the file may be cut off";
+                return Err(origin.fatal(0, Some(1), "the file is empty", Some(hint)));
             }
             row.iter().map(|name| Arc::from(name.trim())).collect()
         };
         for (at, name) in names.iter().enumerate() {
             if names[..at].contains(name) && !name.is_empty() {
                 let message = format!("the header has the column '{name}' twice");
-                return Err(fatal(&source, 0, Some(1), message, Some("rename one of them in the export".to_owned())));
+                return Err(origin.fatal(0, Some(1), message, Some("rename one of them in the export")));
             }
         }
         for required in &format.required {
             if !names.iter().any(|name| **name == **required) {
                 let found = names.join(", ");
-                let hint = Some(format!("the header has: {}; check delimiter and encoding", cut(&found)));
-                return Err(fatal(&source, 0, Some(1), format!("the header has no column '{required}'"), hint));
+                let hint = format!("the header has: {}; check delimiter and encoding", cut(&found));
+                let message = format!("the header has no column '{required}'");
+                return Err(origin.fatal(0, Some(1), message, Some(&hint)));
             }
         }
-        Ok(Self { reader, names, null: format.null.clone(), source, row, number: 0, ended: false })
-    }
-
-    fn place(&self, line: Option<u64>) -> Place {
-        Place { source: Some(Arc::clone(&self.source)), record: self.number, line }
+        Ok(Self { reader, names, null: format.null.clone(), origin, row, number: 0, ended: false })
     }
 
     fn record(&self, line: Option<u64>) -> Result<Record, ReadError> {
-        let place = self.place(line);
-        let refuse = |message: String| ReadError::Record { place: place.clone(), message };
+        let refuse = |message: String| self.origin.refused(self.number, line, message);
         if self.row.len() != self.names.len() {
             let (found, wanted) = (self.row.len(), self.names.len());
             return Err(refuse(format!(
@@ -108,21 +105,11 @@ impl CsvReader {
         }
         let mut fields = Map::with_capacity(self.names.len());
         let last = self.names.len().saturating_sub(1);
-        for (at, (name, field)) in self.names.iter().zip(&self.row).enumerate() {
-            let field = if at == last { field.strip_suffix('\r').unwrap_or(field) } else { field };
-            if field.len() > LONGEST_FIELD {
-                return Err(refuse(format!("the field '{name}' is longer than {LONGEST_FIELD} bytes")));
-            }
-            if let Some(control) = field.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
-                return Err(refuse(format!(
-                    "the field '{name}' has the control character U+{:04X}",
-                    u32::from(control)
-                )));
-            }
-            let empty = field.is_empty() || self.null.iter().any(|null| null == field);
-            fields.push(Arc::clone(name), if empty { Value::Null } else { Value::Text(field.to_owned()) });
+        for (at, (name, text)) in self.names.iter().zip(&self.row).enumerate() {
+            let text = if at == last { text.strip_suffix('\r').unwrap_or(text) } else { text };
+            fields.push(Arc::clone(name), field(name, text, &self.null).map_err(refuse)?);
         }
-        Ok(Record { fields, place })
+        Ok(Record { fields, place: self.origin.place(self.number, line) })
     }
 }
 
@@ -144,7 +131,7 @@ impl Reader for CsvReader {
             Err(error) => {
                 self.ended = true;
                 self.number += 1;
-                Some(Err(read_failed(&self.source, self.number, &error)))
+                Some(Err(read_failed(&self.origin, self.number, &error)))
             }
         }
     }
@@ -152,7 +139,7 @@ impl Reader for CsvReader {
 
 impl std::fmt::Debug for CsvReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CsvReader").field("source", &self.source).field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("CsvReader").field("origin", &self.origin).field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -194,22 +181,13 @@ fn refused(message: String) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, message)
 }
 
-fn read_failed(source: &Arc<str>, record: u64, error: &csv::Error) -> ReadError {
+fn read_failed(origin: &Origin, record: u64, error: &csv::Error) -> ReadError {
     let line = error.position().map(csv::Position::line);
     let message = match error.kind() {
         csv::ErrorKind::Io(io) => io.to_string(),
         _ => error.to_string(),
     };
-    fatal(source, record, line, message, None)
-}
-
-fn fatal(source: &Arc<str>, record: u64, line: Option<u64>, message: String, hint: Option<String>) -> ReadError {
-    ReadError::Fatal { place: Place { source: Some(Arc::clone(source)), record, line }, message, hint }
-}
-
-fn cut(text: &str) -> String {
-    const LENGTH: usize = 300;
-    if text.chars().count() <= LENGTH { text.to_owned() } else { text.chars().take(LENGTH).chain(['…']).collect() }
+    origin.fatal(record, line, message, None)
 }
 
 #[cfg(test)]
