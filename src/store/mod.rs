@@ -4,7 +4,9 @@
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
 mod error;
+mod keys;
 mod orders;
+mod shops;
 pub mod sqlite;
 mod types;
 
@@ -13,10 +15,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use error::{Result, StoreError};
+pub use keys::{KeyHash, Keys, StoredKey};
 pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
     Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
@@ -119,6 +123,6 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Feed + Orders + Answers + Outbox + std::fmt::Debug {}
+pub trait Store: Parts + Runs + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
 
-impl<T: Parts + Runs + Feed + Orders + Answers + Outbox + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}

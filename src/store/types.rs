@@ -135,6 +135,9 @@ pub struct Difference {
     pub after: Option<ContentHash>,
     /// The digest of the source row with its mapping.
     pub source_hash: ContentHash,
+    /// Of a customer: the shops that have it in scope after the change. None leaves that as it is; whoever is deleted
+    /// leaves every scope.
+    pub shops: Option<Vec<String>>,
 }
 
 /// A record that was not taken.

@@ -9,6 +9,7 @@ use roaring::RoaringTreemap;
 use super::keyed::Keyed;
 use super::prices;
 use super::run::SyncError;
+use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
@@ -73,6 +74,7 @@ impl Progress {
             part: known.part.clone(),
             who: None,
             what: None,
+            shops: None,
             content: None,
             before: Some(known.hash),
             after: None,
@@ -98,6 +100,7 @@ pub(super) struct Comparer<'a> {
     pub store: &'a Arc<dyn Store>,
     pub mapping: &'a Arc<Mapping>,
     pub setting: &'a Setting,
+    pub scopes: &'a Scopes,
     pub price_change: Percent,
 }
 
@@ -152,7 +155,8 @@ impl Comparer<'_> {
                 run.counts.price_jumps += 1;
             }
             page.mended(candidate.rejected);
-            page.differ(run, progress, candidate, *part, own);
+            let shops = self.shops(run, &part);
+            page.differ(run, progress, candidate, *part, shops, own);
         }
         if !run.loading && run.complete {
             page.page.seen = bytes(&page.seen)?;
@@ -219,6 +223,11 @@ impl Comparer<'_> {
             candidates.push(Candidate { keyed, known, rejected });
         }
         Ok(candidates)
+    }
+
+    /// Of a customer: the shops that it belongs to.
+    fn shops(&self, run: &Run, part: &Mapped) -> Option<Vec<String>> {
+        (run.kind == PartKind::Customer).then(|| self.scopes.of(&run.connection, &part.company, &part.content))
     }
 
     /// Maps the candidates on a thread of their own: mapping is computation.
@@ -311,7 +320,15 @@ impl Draft {
         self.page.mended.extend(rejected.map(|r| r.id));
     }
 
-    fn differ(&mut self, run: &mut Run, progress: &mut Progress, candidate: Candidate, part: Mapped, own: bool) {
+    fn differ(
+        &mut self,
+        run: &mut Run,
+        progress: &mut Progress,
+        candidate: Candidate,
+        part: Mapped,
+        shops: Option<Vec<String>>,
+        own: bool,
+    ) {
         let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
         let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
         if let Some(known) = known.as_ref().filter(|_| !own) {
@@ -331,6 +348,7 @@ impl Draft {
             part: part.identity.part,
             who: part.identity.who,
             what: part.identity.what,
+            shops,
             content: (!unchanged).then_some(part.content),
             before: known.filter(|_| own).map(|k| k.hash),
             after: Some(part.hash),

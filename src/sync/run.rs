@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::guard::{Verdict, judge};
 use super::keyed::Keyer;
 use super::page::{Comparer, Progress};
+use super::scope::Scopes;
 use crate::config::Guard;
 use crate::connector::format::Reader;
 use crate::mapping::{Mapping, Setting};
@@ -74,6 +75,8 @@ pub struct Job {
     pub mapping: Arc<Mapping>,
     /// What the mapping needs to know of the connection.
     pub setting: Setting,
+    /// Which shops customers belong to.
+    pub scopes: Arc<Scopes>,
     /// What is fed.
     pub source: Source,
     /// The limits.
@@ -118,8 +121,9 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify, stop } = self;
-        let execution = Execution { store, mapping, setting, source, guard, complete, identity, stores: true, stop };
+        let Self { store, mapping, setting, scopes, source, guard, complete, identity, reader, verify, stop } = self;
+        let execution =
+            Execution { store, mapping, setting, scopes, source, guard, complete, identity, stores: true, stop };
         (execution, reader, verify)
     }
 }
@@ -129,6 +133,7 @@ struct Execution {
     store: Arc<dyn Store>,
     mapping: Arc<Mapping>,
     setting: Setting,
+    scopes: Arc<Scopes>,
     source: Source,
     guard: Guard,
     complete: bool,
@@ -261,6 +266,7 @@ impl Execution {
             store: &self.store,
             mapping: &self.mapping,
             setting: &self.setting,
+            scopes: &self.scopes,
             price_change: self.guard.price_change,
         };
         let comparing = async {

@@ -6,5 +6,6 @@ mod architecture;
 mod cli;
 mod formats;
 mod mappings;
+mod shops;
 mod store;
 mod sync;

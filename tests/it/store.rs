@@ -90,6 +90,7 @@ fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: O
         before: before.map(content_hash),
         after: Some(content_hash(content)),
         source_hash: content_hash(content),
+        shops: None,
     }
 }
 

@@ -68,6 +68,7 @@ impl Bridge {
             source: self.store.source("erp", &mapping.stream, mapping.kind).await.unwrap(),
             mapping: Arc::new(mapping),
             setting,
+            scopes: Arc::default(),
             guard: Guard::default(),
             complete: true,
             identity: open.identity(),

@@ -4,11 +4,14 @@
 
 mod answers;
 mod feed;
+mod keys;
+mod members;
 mod orders;
 mod outbox;
 mod parts;
 mod rows;
 mod runs;
+mod shops;
 mod write;
 
 use std::fs::{File, TryLockError};

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{Known, Part, Result, Run, RunState, Source, StoreError, Stored};
 use crate::model::hash::ContentHash;
@@ -112,4 +112,13 @@ pub(super) fn instant(microseconds: i64) -> Result<Timestamp> {
 
 pub(super) fn unreadable(what: &'static str, message: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unreadable { what, message: message.to_string() }
+}
+
+/// Writes keys as a list of rows, `(VALUES (company, number), …)`; there must be one at least.
+pub(super) fn push_keys<'a>(query: &mut QueryBuilder<Sqlite>, keys: impl Iterator<Item = &'a Key>) {
+    query.push("(");
+    query.push_values(keys, |mut row, key| {
+        row.push_bind(key.company.clone()).push_bind(key.number.clone());
+    });
+    query.push(")");
 }
