@@ -15,7 +15,9 @@ mod evaluate;
 mod functions;
 mod node;
 mod number;
+mod references;
 mod syntax;
+mod template;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ use std::sync::Arc;
 use crate::record::{Map, Value};
 
 pub use evaluate::EvaluationError;
+pub use references::Member;
+pub use template::Template;
 
 /// A table for the function `lookup`.
 pub type Lookup = BTreeMap<String, Value>;
@@ -109,6 +113,16 @@ impl Expression {
     pub fn condition(&self, context: &Context) -> Result<bool, EvaluationError> {
         let value = self.evaluate(context)?;
         evaluate::truth(&value).map_err(|message| evaluate::error(&self.source, &self.root, message))
+    }
+
+    /// Every member of the variable at `index` of the scope's names that the expression names, with its place.
+    pub fn members(&self, index: usize) -> Vec<Member> {
+        references::members(&self.root, index).0
+    }
+
+    /// Whether the expression uses the variable at `index` of the scope's names.
+    pub fn uses(&self, index: usize) -> bool {
+        references::members(&self.root, index).1
     }
 
     /// The source.

@@ -207,6 +207,7 @@ impl Compiler<'_> {
             let candidates = fields.iter().chain(self.scope.names).copied();
             let hint = match suggest::nearest(name, candidates) {
                 Some(near) => format!("did you mean '{near}'?"),
+                None if fields.is_empty() => format!("there is {}", suggest::one_of(self.scope.names.iter().copied())),
                 None => format!("the fields are {}", suggest::one_of(fields.iter().copied())),
             };
             return self.fault(at.clone(), format!("there is no field '{name}'"), Some(hint));

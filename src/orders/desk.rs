@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::state::{Event, change};
-use super::tell;
+use super::tell_change;
 use crate::queue::{Clock, Wake};
 use crate::store::{
     Advance, Conflict, DeadLetter, LineAnswer, OrderDocument, OrderFilter, OrderState, Store, StoreError, StoredOrder,
@@ -170,7 +170,7 @@ impl Desk {
         let mut advance = self.step(&order, Event::Approve, "approved", actor, "only a held order needs approval")?;
         advance.publish_at = Some(advance.at);
         advance.pursued_since = Some(advance.at);
-        self.commit(&order, advance).await
+        self.commit(advance).await
     }
 
     /// Calls an order off: one that is held or queued, and by an operator also one that needs a review or is dead.
@@ -188,7 +188,7 @@ impl Desk {
             _ => "it is over",
         };
         let advance = self.step(&order, Event::Cancel, "cancelled", actor, help)?;
-        self.commit(&order, advance).await
+        self.commit(advance).await
     }
 
     /// Has an order taken up again that was rejected, given up or needs a review. What became of earlier attempts is
@@ -206,7 +206,7 @@ impl Desk {
         let mut advance = self.step(&order, event, "retried", actor, help)?;
         advance.publish_at = Some(advance.at);
         advance.pursued_since = Some(advance.at);
-        self.commit(&order, advance).await
+        self.commit(advance).await
     }
 
     /// Says that the ERP has an order that needs a review, under this number.
@@ -233,7 +233,7 @@ impl Desk {
             step.cause = format!("resolved as created under {number}");
         }
         advance.erp_number = Some(number.to_owned());
-        self.commit(&order, advance).await
+        self.commit(advance).await
     }
 
     /// What is not tried any more: orders that were given up, the newest first, and messages that could not be read.
@@ -273,11 +273,12 @@ impl Desk {
     }
 
     /// After a restore from a backup: sends every open order through `unknown`, since the ERP may know more than the
-    /// store does. How many.
+    /// store does. How many. Those being sent go there by themselves when the daemon starts, and are left alone where it
+    /// runs.
     pub async fn recover(&self, actor: &Actor) -> Result<u64, DeskError> {
         let cause = "the store was restored from a backup";
         let mut recovered = 0;
-        let states = vec![OrderState::Held, OrderState::Queued, OrderState::Sending, OrderState::Submitted];
+        let states = vec![OrderState::Held, OrderState::Queued, OrderState::Submitted];
         let mut filter = OrderFilter { states, limit: PAGE, ..OrderFilter::default() };
         loop {
             let page = self.store.orders(&filter).await?;
@@ -290,7 +291,7 @@ impl Desk {
                 }
                 advance.publish_at = Some(advance.at);
                 advance.pursued_since = Some(advance.at);
-                match self.commit(order, advance).await {
+                match self.commit(advance).await {
                     Ok(_) => recovered += 1,
                     // Whoever changed it knew of the restored store.
                     Err(DeskError::Changed(_)) => {}
@@ -326,11 +327,9 @@ impl Desk {
         })
     }
 
-    async fn commit(&self, order: &StoredOrder, advance: Advance) -> Result<StoredOrder, DeskError> {
-        let after = self.store.advance(&advance).await?.ok_or_else(|| DeskError::Changed(order.id.clone()))?;
-        for step in &advance.steps {
-            tell(&after, Some(order.state), step.to, &step.cause);
-        }
+    async fn commit(&self, advance: Advance) -> Result<StoredOrder, DeskError> {
+        let after = self.store.advance(&advance).await?.ok_or_else(|| DeskError::Changed(advance.id.clone()))?;
+        tell_change(&advance, &after);
         self.wake.orders_changed();
         Ok(after)
     }

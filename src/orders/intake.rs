@@ -114,12 +114,12 @@ impl Intake {
 
         let new = self.new_order(shop, connection, completed, &customer, idempotency_key, body_hash)?;
         match self.store.accept(&new).await? {
-            Intaken::New(order) => {
+            Intaken::New => {
                 for transition in &new.transitions {
-                    tell(&order, transition.from, transition.to, &transition.cause);
+                    tell(&new.order, transition.from, transition.to, &transition.cause);
                 }
                 self.wake.orders_changed();
-                Ok(Accepted { order, repeated: false })
+                Ok(Accepted { order: new.order, repeated: false })
             }
             Intaken::Existing { order, same: true } => Ok(Accepted { order: *order, repeated: true }),
             Intaken::Existing { order, same: false } => Err(conflict(&order, &new.order.reference)),

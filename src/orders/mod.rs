@@ -4,20 +4,29 @@
 //! does not live here: how messages travel (`queue`), how an ERP is talked to (`connector`), the shape of its requests
 //! (`mapping`), and who may do what over HTTP (`api`).
 
+mod answers;
+mod context;
+mod deadlines;
 pub mod desk;
 mod fields;
 mod intake;
 mod known;
 mod reference;
 mod retry;
+mod sender;
+mod service;
 pub mod state;
+mod target;
 
+pub use context::Pause;
 pub use desk::{Actor, Dead, Desk, DeskError, Shown};
 pub use fields::FieldError;
 pub use intake::{Accepted, CustomerScope, Intake, IntakeError};
 pub use retry::Policy;
+pub use service::Orders;
+pub use target::{OrderTarget, TIMEOUT, Target, Targets};
 
-use crate::store::{OrderState, StoredOrder};
+use crate::store::{Advance, OrderState, StoredOrder};
 use crate::telemetry::{self, event::OrderMoved};
 
 /// Logs and counts a transition.
@@ -30,4 +39,13 @@ fn tell(order: &StoredOrder, from: Option<OrderState>, to: OrderState, cause: &s
         cause,
         attempt: order.attempt,
     });
+}
+
+/// Logs and counts the transitions of a change that was committed.
+fn tell_change(advance: &Advance, after: &StoredOrder) {
+    let mut from = advance.from;
+    for step in &advance.steps {
+        tell(after, Some(from), step.to, &step.cause);
+        from = step.to;
+    }
 }

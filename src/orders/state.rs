@@ -190,8 +190,10 @@ mod tests {
         }
     }
 
+    type Way = [(Event, OrderState)];
+
     /// Walks every sequence of events up to a length, and shows each prefix of states to a check.
-    fn walk(way: &mut Vec<(Event, OrderState)>, length: usize, check: &mut dyn FnMut(&[(Event, OrderState)])) {
+    fn walk(way: &mut Vec<(Event, OrderState)>, length: usize, check: &mut dyn FnMut(&Way)) {
         check(way);
         if way.len() == length {
             return;

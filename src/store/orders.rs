@@ -170,8 +170,8 @@ pub struct NewOrder {
 /// What became of a new order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Intaken {
-    /// It is stored now.
-    New(StoredOrder),
+    /// It is stored now, as it was given.
+    New,
     /// An order with its reference, or with its idempotency key, was there already.
     Existing {
         /// That order.

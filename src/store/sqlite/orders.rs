@@ -25,7 +25,7 @@ impl Orders for SqliteStore {
                 outbox::write(&mut tx, &order.id, order.generation, &order.connection, due).await?;
             }
             tx.commit().await?;
-            return Ok(Intaken::New(order.clone()));
+            return Ok(Intaken::New);
         }
         let by_reference = one(&mut tx, "shop = ? AND reference = ?", &[&order.shop, &order.reference]).await?;
         let by_key = match &order.idempotency_key {
