@@ -159,11 +159,13 @@ pub struct KeyView {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// What it is to be called.
+    /// What it is to be called: lowercase letters, digits, `-` and `_`.
+    #[schemars(extend("format" = "name"))]
     pub name: String,
     /// The shop it is to belong to.
     pub shop: String,
     /// What it is to allow.
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
     pub scopes: Vec<Scope>,
 }
 
@@ -190,5 +192,6 @@ pub struct Because {
 #[serde(deny_unknown_fields)]
 pub struct Resolution {
     /// The number that the ERP has it under.
+    #[schemars(length(min = 1))]
     pub as_created: String,
 }
