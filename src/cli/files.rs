@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::output::Failure;
 use crate::config::{Config, Document, ENTITIES, KeyPath, Position, Problem, Problems, suggest};
+use crate::connector::Catalog;
 use crate::mapping::Mapping;
 
 /// Where the configuration is looked for when none is named.
@@ -86,6 +87,9 @@ pub(super) fn check(path: &Path) -> Checked {
             return checked;
         }
     };
+    if let Err(problems) = Catalog::load(&directories(&document.content, "connectors")) {
+        checked.problems.append(problems);
+    }
     checked.mappings(&document);
     match Config::of_document(document, environment()) {
         Ok(config) => checked.config = Some(config),

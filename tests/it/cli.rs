@@ -107,8 +107,10 @@ fn what_init_writes_is_sound_and_its_examples_hold() {
 fn everything_wrong_in_every_file_is_said_at_once() {
     let directory = initialised();
     let config = directory.path().join("config/tradebridge.toml");
+    let connector = directory.path().join("connectors/my-erp.toml");
     let mapping = directory.path().join("mappings/my-erp/customer.toml");
     edit(&config, &[("listen =", "lisen ="), ("every =", "evry =")]);
+    edit(&connector, &[("delimiter =", "delimter =")]);
     edit(&mapping, &[("vat_number =", "vat_nmber ="), (".compact()", ".compcat()"), ("key =", "kee =")]);
     let checked = run(directory.path(), &["check", "--offline"]);
     assert_eq!(code(&checked), 2);
@@ -116,6 +118,7 @@ fn everything_wrong_in_every_file_is_said_at_once() {
     for (file, word, wanted) in [
         (&config, "lisen", "did you mean `listen`?"),
         (&config, "evry", "did you mean `every`?"),
+        (&connector, "delimter", "did you mean `delimiter`?"),
         (&mapping, "kee", "did you mean `key`?"),
     ] {
         let name = file.strip_prefix(directory.path()).unwrap();
@@ -189,7 +192,7 @@ fn map_try_shows_what_becomes_of_each_record() {
 #[test]
 fn schemas_and_completions_are_what_they_claim() {
     let directory = tempfile::tempdir().unwrap();
-    for kind in ["config", "mapping", "order", "customer", "price_agreement"] {
+    for kind in ["config", "connector", "mapping", "order", "customer", "price_agreement"] {
         let schema = run(directory.path(), &["schema", kind]);
         assert_eq!(code(&schema), 0);
         assert!(json(&schema).is_object(), "{kind}");
