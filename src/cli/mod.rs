@@ -16,6 +16,7 @@ mod output;
 mod page;
 mod preview;
 mod progress;
+mod run;
 mod runs;
 mod schema;
 mod status;
@@ -54,6 +55,8 @@ enum Command {
     Init(init::InitArguments),
     /// Check configuration, connectors and mappings, then the connections.
     Check(check::CheckArguments),
+    /// Run the daemon until it is told to stop.
+    Run,
     /// Pull now, and wait for the end.
     Sync(sync::SyncArguments),
     /// Show what the mapping makes of the records that are there to be read; nothing is stored.
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
     let answered = match command {
         Command::Init(arguments) => init::run(&arguments, &context),
         Command::Check(arguments) => check::run(&arguments, &context),
+        Command::Run => wait(run::run(&context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),
         Command::Runs(command) => wait(runs::run(command, &context)),
