@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
-use super::check::FILE_NAMES;
+use super::check::{FILE_NAMES, SETTINGS};
 use super::compile::{ActionPlan, Manifest, ReadyPlan, StreamPlan};
 use super::error::ConnectorError;
 use super::file::handover::{Abandoned, Handover};
@@ -133,8 +133,22 @@ impl Connector {
         self.streams.get(stream).ok_or_else(|| ConnectorError::NoStream {
             connector: self.manifest.name.clone(),
             stream: stream.to_owned(),
-            known: suggest::one_of(self.streams.keys().map(String::as_str)),
+            hint: self
+                .lacking(stream)
+                .unwrap_or_else(|| format!("its streams are {}", suggest::one_of(self.stream_names()))),
         })
+    }
+
+    /// Why the connection does not have a stream or an action that the manifest has: which settings would give it.
+    pub fn lacking(&self, name: &str) -> Option<String> {
+        let directory = match (self.manifest.streams.get(name), self.manifest.actions.get(name)) {
+            (Some(plan), _) if !self.streams.contains_key(name) => &plan.directory,
+            (_, Some(plan)) if !self.actions.contains_key(name) => &plan.directory,
+            _ => return None,
+        };
+        let settings = directory.template.members(SETTINGS);
+        let settings = suggest::one_of(settings.iter().map(|member| member.name.as_str()));
+        Some(format!("give the connection the setting {settings}"))
     }
 
     /// Whether each directory is there and can be read and written as the manifest needs it.
@@ -345,7 +359,7 @@ impl Binder<'_> {
 
     /// A problem with the first setting that a word names.
     fn refuse<T>(&mut self, word: &Word<T>, message: &str) {
-        let member = word.template.members(0).into_iter().next();
+        let member = word.template.members(SETTINGS).into_iter().next();
         let path = member.map_or_else(|| self.at.clone(), |member| self.at.key(&member.name));
         let problem = self.document.problem(&path, format!("{message} (in the manifest, `{}`)", word.name));
         self.problems.push(problem);
