@@ -43,7 +43,7 @@ pub(super) struct StreamPlan {
     pub help: Option<String>,
     pub directory: Word<PathBuf>,
     pub files: Word<Pattern>,
-    pub content: Content,
+    pub content: Word<Content>,
     pub ready: ReadyPlan,
     pub after: Option<Word<AfterWord>>,
     pub archive: Option<Word<PathBuf>>,
@@ -134,6 +134,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
     }
     let directory = checker.word(&merged.key("directory"), stream.directory.as_deref(), NAMES, word::directory);
     let files = checker.word(&merged.key("files"), stream.files.as_deref(), NAMES, word::pattern);
+    let content = checker.word(&merged.key("content"), stream.content.as_deref(), NAMES, word::content);
     let after = checker.word(&merged.key("after"), stream.after.as_deref(), NAMES, word::after);
     let archive = checker.word(&merged.key("archive"), stream.archive.as_deref(), NAMES, word::directory);
     let reading = options::reading(checker, &merged);
@@ -159,7 +160,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
         help: stream.help.clone(),
         directory: directory?,
         files: files?,
-        content: stream.content?,
+        content: content?,
         ready: ready?,
         after,
         archive,
