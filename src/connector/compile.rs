@@ -289,8 +289,8 @@ root = "ORDER"
     #[test]
     fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
         let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(manifest.streams["customers"].content, Content::Full);
-        assert_eq!(manifest.streams["prices"].content, Content::Delta);
+        assert_eq!(manifest.streams["customers"].content.template.source(), "full");
+        assert_eq!(manifest.streams["prices"].content.template.source(), "delta");
         assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
         // `delimiter` is of another format, and passed over.
         assert!(manifest.streams["prices"].reading.delimiter.is_none());
