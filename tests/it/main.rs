@@ -5,6 +5,7 @@
 mod architecture;
 mod cli;
 mod daemon;
+mod daemon_orders;
 mod formats;
 mod mappings;
 mod orders_store;
