@@ -4,6 +4,7 @@
 
 mod architecture;
 mod mappings;
+mod orders;
 mod orders_store;
 mod store;
 mod sync;
