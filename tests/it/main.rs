@@ -8,6 +8,7 @@ mod daemon;
 mod daemon_orders;
 mod formats;
 mod mappings;
+mod orders;
 mod orders_store;
 mod shops;
 mod store;
