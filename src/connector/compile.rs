@@ -289,8 +289,8 @@ root = "ORDER"
     #[test]
     fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
         let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(manifest.streams["customers"].content, Content::Full);
-        assert_eq!(manifest.streams["prices"].content, Content::Delta);
+        assert_eq!(manifest.streams["customers"].content.constant(), Some(Content::Full));
+        assert_eq!(manifest.streams["prices"].content.constant(), Some(Content::Delta));
         assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
         // `delimiter` is of another format, and passed over.
         assert!(manifest.streams["prices"].reading.delimiter.is_none());
@@ -326,7 +326,11 @@ root = "ORDER"
         says_once("\"archive\"\n", "\"archiv\"\n", "use `keep`, `archive` or `delete`");
         says_once("{ stable = \"5s\" }", "{ stable = \"5 apples\" }", "no length of time");
         says_once("{ stable = \"5s\" }", "{ stable = \"10m\" }", "5m is the most");
-        says_once("{ stable = \"5s\" }", "{ makrer = \".done\" }", "needs `marker` or `stable` [did you mean `marker`?");
+        says_once(
+            "{ stable = \"5s\" }",
+            "{ makrer = \".done\" }",
+            "needs `marker` or `stable` [did you mean `marker`?",
+        );
         says_once("\".done\"", "\"/x\"", "cannot stand behind the name of a file");
         says_once("\"klanten*.csv\"", "\"../klanten*.csv\"", "is a path; name files here");
         says_once("delimiter = \";\"", "delimiter = \";;\"", "one ASCII character");
