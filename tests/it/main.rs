@@ -4,6 +4,8 @@
 
 mod architecture;
 mod bmecat;
+mod exchange;
+mod exports;
 mod formats;
 mod mappings;
 mod shops;
