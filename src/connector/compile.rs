@@ -320,7 +320,7 @@ root = "ORDER"
     #[test]
     fn words_of_the_vocabulary_are_judged() {
         says_once("\"file\"", "\"http\"", "transport: `http` is not possible here; use `file`");
-        says_once("\"delta\"", "\"detla\"", "did you mean `delta`?");
+        says_once("\"delta\"", "\"detla\"", "`detla` is not possible here; use `full` or `delta`");
         says_once("\"open\"", "\"opne\"", "`opne` is not possible here; use `unique` or `open` [did you mean `open`?");
         says_once("\"open\"", "{ bounded = \"soon\" }", "`soon` is no length of time");
         says_once("\"archive\"\n", "\"archiv\"\n", "use `keep`, `archive` or `delete`");
@@ -393,7 +393,7 @@ root = "ORDER"
     fn every_fault_of_a_file_is_said_at_once() {
         let text = MANIFEST
             .replace("title =", "titel =")
-            .replace("\"delta\"", "\"dleta\"")
+            .replace("\"open\"", "\"opne\"")
             .replace("[settings.password]\ntype", "[settings.password]\ntyp");
         assert_eq!(compile(&text).unwrap_err().0.len(), 5, "three misspelt, two of them required");
         let text = MANIFEST.replace("klanten*.csv", "a/b").replace("${reference}", "${refernce}");

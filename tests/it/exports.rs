@@ -34,7 +34,7 @@ async fn every_row_of_the_demo_is_taken() {
     ] {
         let found = exchange.map(&format!("csv-export/{entity}.toml")).await;
         let (_, bytes) = documents.iter().find(|(name, _)| name.strip_suffix(".csv") == Some(file)).unwrap();
-        let lines = bytes.iter().filter(|b| **b == b'\n').count();
+        let lines = bytes.split(|b| *b == b'\n').count() - 1;
         // The demo's fields have no line ends: a line is a row, but for the header.
         assert_eq!(found.len(), lines - 1, "{entity}");
         let rejected = found.iter().find(|part| part.is_string() && *part != "skipped");
