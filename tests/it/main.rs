@@ -4,10 +4,13 @@
 
 mod architecture;
 mod bmecat;
+mod cli;
+mod daemon;
 mod exchange;
 mod exports;
 mod formats;
 mod mappings;
+mod orders_store;
 mod shops;
 mod store;
 mod sync;
