@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -12,6 +12,7 @@ use tradebridge::config::{Config, Document, KeyPath, Problems};
 use tradebridge::connector::{
     Catalog, Connector, ConnectorError, CreateClass, Created, Found, Manifest, Offer, ProbeResult,
 };
+use tradebridge::mapping::{Outbound, Setting};
 use tradebridge::record::{Map, Value};
 
 const MANIFEST: &str = r#"
@@ -639,4 +640,123 @@ fn every_fault_of_every_manifest_is_said_at_once() {
     let catalog = Catalog::load(&directories[..1]).unwrap();
     assert_eq!(catalog.names(), ["erp"]);
     assert!(catalog.get("erp").is_some() && catalog.get("other").is_none());
+}
+
+fn shipped() -> Catalog {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors");
+    Catalog::load(&[directory]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn every_mapping_that_ships_finds_its_stream_or_action() {
+    let catalog = shipped();
+    assert!(catalog.names().contains(&"csv-export"));
+    for manifest in catalog.iter() {
+        let streams: Vec<&str> = manifest.streams().map(|(name, _)| name).collect();
+        let actions: Vec<&str> = manifest.actions().map(|(name, _)| name).collect();
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings").join(&manifest.name);
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let document = Document::load(&path).unwrap();
+            let text = |key: &str| document.content.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+            match (text("stream"), text("action")) {
+                (Some(stream), _) => assert!(streams.contains(&stream.as_str()), "{}: {stream}", path.display()),
+                (_, Some(action)) => assert!(actions.contains(&action.as_str()), "{}: {action}", path.display()),
+                _ => panic!("{} names neither a stream nor an action", path.display()),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_demo_is_read_and_ordered_from_by_the_connector_that_ships() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo");
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["export", "inbox", "answers", "archive", "read"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    for entry in fs::read_dir(root.join("export")).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), directory.path().join("export").join(entry.file_name())).unwrap();
+    }
+    for name in ["orderantwoord.csv", "orderantwoord-afgewezen.csv"] {
+        fs::copy(root.join("answers").join(name), directory.path().join("answers").join(name)).unwrap();
+    }
+    let at = directory.path().display();
+    let settings = format!(
+        "directory = '{at}/export'\ninbox = '{at}/inbox'\nanswers = '{at}/answers'\narchive = '{at}/archive'\n\
+         order_archive = '{at}/read'\nstable = '50ms'"
+    );
+    let config = config(&settings);
+    let path = KeyPath::root().key("connection").index(0);
+    let catalog = shipped();
+    let manifest = catalog.get("csv-export").unwrap();
+    let connector = Connector::bind(manifest, &config.connections[0], &config.source.document, &path)
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(connector.probe().await.iter().all(ProbeResult::is_ok));
+
+    let mut counts = Vec::new();
+    for stream in connector.stream_names() {
+        for offer in connector.offers(stream).await.unwrap() {
+            let (mut reader, verify) = offer.open().unwrap();
+            let mut records = 0;
+            while let Some(record) = reader.next() {
+                let record = record.unwrap_or_else(|error| panic!("{stream}: {error}"));
+                if stream == "order_answers" {
+                    assert!(matches!(record.fields.get("Regels"), Some(Value::List(rows)) if !rows.is_empty()));
+                }
+                records += 1;
+            }
+            verify().unwrap();
+            counts.push((stream.to_owned(), records));
+            connector.settle(stream, &offer.identity).await.unwrap();
+        }
+    }
+    let counts: Vec<(&str, usize)> = counts.iter().map(|(stream, count)| (stream.as_str(), *count)).collect();
+    let expected = [
+        ("addresses", 572),
+        ("contacts", 606),
+        ("credit", 240),
+        ("customer_articles", 385),
+        ("customers", 240),
+        ("delivery_terms", 51),
+        ("order_answers", 1),
+        ("order_answers", 1),
+        ("price_agreements", 7629),
+        ("products", 531),
+        ("stock", 1532),
+    ];
+    assert_eq!(counts, expected);
+    // Tables stay, answers are put away.
+    assert_eq!(fs::read_dir(directory.path().join("export")).unwrap().count(), 9);
+    assert_eq!(fs::read_dir(directory.path().join("answers")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(directory.path().join("archive")).unwrap().count(), 2);
+
+    let mapping = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings/csv-export/order.toml");
+    let mapping = Outbound::compile(&Document::load(&mapping).unwrap()).unwrap_or_else(|problems| panic!("{problems}"));
+    let order = Value::from_json(serde_json::json!({
+        "id": "TB-1", "shop": "b2b", "reference": "W-1", "customer": "10000", "currency": "EUR",
+        "accepted_at": "2026-11-24T12:00:00Z", "text": "Bellen vóór levering; \"dringend\"",
+        "lines": [
+            { "number": 1, "product": "KGL-15-090", "quantity": "50.5", "unit": { "code": "C62" }, "unit_price": "0.684" },
+            { "number": 2, "product": "1E3", "quantity": "10", "unit": { "code": "MTR" } },
+        ],
+    }));
+    let Value::Map(order) = order else { panic!() };
+    let setting = Setting {
+        company: "NL01".to_owned(),
+        zone: config.connections[0].time_zone.time_zone().clone(),
+        settings: connector.settings().clone(),
+    };
+    let request = mapping.apply(&order, &setting).unwrap_or_else(|rejected| panic!("{rejected}"));
+    let action = connector.action("order").unwrap();
+    assert_eq!(connector.create(action, &request, "TB-1").await, Created::Submitted);
+    let bytes = fs::read(directory.path().join("inbox/ORD-TB-1.csv")).unwrap();
+    assert!(bytes.windows(4).any(|four| four == b"v\xf3\xf3r"), "windows-1252");
+    let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].starts_with("Referentie;Orderdatum;") && lines[1].starts_with("TB-1;24-11-2026;b2b;W-1;10000;"));
+    assert!(lines[1].contains(";50,5;ST;0,684;") && lines[2].contains(";1E3;10;M;"), "{text}");
+    assert_eq!(connector.find(action, &request, "TB-1").await, Found::Submitted);
 }
