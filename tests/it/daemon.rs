@@ -53,7 +53,10 @@ impl Site {
         let mut text = text.replace("data/demo", &at).replace("127.0.0.1:8080", "127.0.0.1:0");
         let copy = text.find("demo_copy").unwrap();
         let end = copy + text[copy..].find("] }\n").unwrap() + 4;
-        text.replace_range(copy..end, &format!("connectors = [\"{0}/connectors\"]\nmappings = [\"{0}/mappings\"]\n", root().display()));
+        text.replace_range(
+            copy..end,
+            &format!("connectors = [\"{0}/connectors\"]\nmappings = [\"{0}/mappings\"]\n", root().display()),
+        );
         text = text.replace("stable = \"2s\"", "stable = \"100ms\"").replace("every = \"10s\"", "every = \"1s\"");
         text.push_str("\n[log]\nformat = \"json\"\n");
         std::fs::write(site.config(), text).unwrap();

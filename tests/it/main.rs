@@ -5,6 +5,7 @@
 mod architecture;
 mod bmecat;
 mod cli;
+mod connectors;
 mod daemon;
 mod exchange;
 mod exports;
