@@ -366,6 +366,7 @@ impl Bridge {
             place: None,
             mapping: String::new(),
             reason: None,
+            loading: false,
             started_at: self.clock.now(),
             ended_at: None,
         };
@@ -377,6 +378,7 @@ impl Bridge {
             part: part.to_owned(),
             who: None,
             what: None,
+            shops: None,
             content: Some(content),
             before: known[0].as_ref().map(|known| known.hash),
             after: Some(hash),
