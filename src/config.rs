@@ -21,6 +21,6 @@ pub use load::schema;
 pub use place::{KeyPath, Position, Problem, Problems};
 pub use secret::Secret;
 pub use settings::{
-    ApiKey, ApiSettings, Config, Connection, DaemonSettings, ENTITIES, Guard, LogFormat, LogSettings, Prices,
+    ApiKey, ApiSettings, Config, Connection, DaemonSettings, DemoCopy, ENTITIES, Guard, LogFormat, LogSettings, Prices,
     QueueSettings, Retry, Scope, SettingValue, Shop, Source, StoreSettings, SyncSettings,
 };

@@ -5,13 +5,16 @@
 //! `main -> cli -> daemon -> api, console -> publish, orders -> sync, answers, queue ->
 //! connector, mapping, store, trade -> expression -> model, record, config, telemetry`.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod connector;
+pub mod daemon;
 pub mod expression;
 pub mod mapping;
 pub mod model;
 pub mod orders;
+pub mod publish;
 pub mod queue;
 pub mod record;
 pub mod store;

@@ -83,6 +83,15 @@ impl<'a> Cross<'a> {
         self.check_syncs();
         self.check_shops();
         self.check_api_keys();
+        self.check_demo();
+    }
+
+    fn check_demo(&mut self) {
+        let content = &self.document.content;
+        if content.get("demo_copy").is_some() && content.get("demo") != Some(&Value::Bool(true)) {
+            let path = KeyPath::root().key("demo_copy");
+            self.push(&path, "`demo_copy` is for demonstrations: it needs `demo = true`".to_owned());
+        }
     }
 
     fn entries(&self, list: &str) -> Vec<(KeyPath, &'a Value)> {

@@ -44,6 +44,10 @@ pub struct Config {
     /// Whether this is a demonstration, where secrets may stand in this file.
     #[serde(default)]
     pub demo: bool,
+    /// A directory of the demonstration that is copied before the daemon starts, so that what the demonstration
+    /// changes is the copy. Only with `demo = true`.
+    #[serde(default)]
+    pub demo_copy: Option<DemoCopy>,
     /// The directories that hold connector manifests, searched in this order.
     #[serde(default = "default_connectors")]
     #[schemars(extend("minItems" = 1))]
@@ -82,6 +86,19 @@ pub struct Config {
     /// Where all this was read from.
     #[serde(skip)]
     pub source: Source,
+}
+
+/// A directory that a demonstration works on a copy of.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DemoCopy {
+    /// The directory with the files as they are delivered.
+    pub from: PathBuf,
+    /// The directory to work on; files that are there already stay as they are.
+    pub to: PathBuf,
+    /// Directories that are made where they are missing: an ERP has its own.
+    #[serde(default)]
+    pub directories: Vec<PathBuf>,
 }
 
 /// Where a configuration was read from.

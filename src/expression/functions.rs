@@ -41,9 +41,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "money", least: 2, most: 2, body: money },
     Function { name: "date", least: 2, most: 2, body: date },
     Function { name: "instant", least: 1, most: 2, body: instant },
+    Function { name: "format", least: 2, most: 3, body: format_time },
     Function { name: "convert_unit", least: 3, most: 3, body: convert_unit },
     Function { name: "split", least: 2, most: 2, body: split },
     Function { name: "join", least: 2, most: 2, body: join },
+    Function { name: "flatten", least: 1, most: 1, body: flatten },
+    Function { name: "reject", least: 1, most: 1, body: |a, _| Err(text(a, 0)?.to_owned()) },
     Function { name: "replace", least: 3, most: 3, body: replace },
     Function { name: "contains", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.contains(text(a, 1)?))) },
     Function {
@@ -160,13 +163,23 @@ fn date(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
 }
 
 fn instant(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
-    let named = if arguments.len() > 1 {
-        let name = text(arguments, 1)?;
-        Some(TimeZone::get(name).map_err(|_| format!("'{}' is no time zone, such as Europe/Amsterdam", short(name)))?)
-    } else {
-        None
-    };
+    let named = named_zone(arguments, 1)?;
     convert::instant(text(arguments, 0)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+}
+
+fn format_time(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
+    let named = named_zone(arguments, 2)?;
+    convert::format(text(arguments, 0)?, text(arguments, 1)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+}
+
+/// The time zone that an argument names, where it is given.
+fn named_zone(arguments: &[Cow<'_, Value>], at: usize) -> Result<Option<TimeZone>, String> {
+    if arguments.len() <= at {
+        return Ok(None);
+    }
+    let name = text(arguments, at)?;
+    let zone = TimeZone::get(name);
+    zone.map(Some).map_err(|_| format!("'{}' is no time zone, such as Europe/Amsterdam", short(name)))
 }
 
 fn convert_unit(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
@@ -185,6 +198,24 @@ fn split(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
 
 fn limited(items: Vec<Value>) -> Result<Value, String> {
     if items.len() > MOST { Err(format!("a list has more than {MOST} elements")) } else { Ok(Value::List(items)) }
+}
+
+fn flatten(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let Value::List(items) = &*arguments[0] else {
+        return Err(format!("flatten needs a list, found {}", arguments[0].kind()));
+    };
+    let mut flat = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Value::Null => {}
+            Value::List(inner) => flat.extend(inner.iter().filter(|item| **item != Value::Null).cloned()),
+            single => flat.push(single.clone()),
+        }
+        if flat.len() > MOST {
+            break;
+        }
+    }
+    limited(flat)
 }
 
 fn join(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {

@@ -36,7 +36,8 @@ pub fn of(kind: PartKind, content: &mut Value) -> Result<Identity, Invalid> {
     let needed = |field: &str| text(field).map(str::to_owned).ok_or_else(|| Invalid::new(field, "is missing"));
     let one = |field: &str| text(field).map(|n| Target::One(n.to_owned()).term());
     if let Some(number) = owner {
-        return Ok(Identity { number, part: needed("id")?, who: None, what: None });
+        let who = if kind == PartKind::CustomerArticle { one("customer") } else { None };
+        return Ok(Identity { number, part: needed("id")?, who, what: None });
     }
     let (number, who, what) = match kind {
         PartKind::PriceAgreement | PartKind::DeliveryTerm => {

@@ -4,20 +4,26 @@
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
 mod error;
+mod keys;
 mod orders;
+mod shops;
 pub mod sqlite;
 mod types;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
 
 pub use error::{Result, StoreError};
+pub use keys::{KeyHash, Keys, StoredKey};
 pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use types::{
-    Applied, Change, Cursor, Difference, Head, Known, ListQuery, Operation, Owned, Page, Part, Rejection, Run,
-    RunCounts, RunFilter, RunState, Source, SourceId, Stored,
+    Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
+    Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
 
 use crate::model::{Entity, Key, PartKind};
@@ -33,6 +39,9 @@ pub trait Parts: Send + Sync {
 
     /// Who owns the canonical keys (key and part) of a kind, in the order asked.
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>>;
+
+    /// Every source.
+    async fn sources(&self) -> Result<Vec<Source>>;
 
     /// How many parts of a source are alive.
     async fn count(&self, source: SourceId) -> Result<u64>;
@@ -69,8 +78,7 @@ pub trait Runs: Send + Sync {
     /// Records a run's state and counts; an ended run drops what it kept for going on.
     async fn save_run(&self, run: &Run) -> Result<()>;
 
-    /// Ends a run well: its source was verified at its end. Of a complete pass, rejections that it did not find again
-    /// are over.
+    /// Ends a run well: its source was verified at its end, and what it read counts as taken.
     async fn finish_run(&self, run: &Run) -> Result<()>;
 
     /// Drops a run's staged differences and seen parts.
@@ -85,8 +93,23 @@ pub trait Runs: Send + Sync {
     /// A run's staged differences after a position, for showing them.
     async fn staged(&self, run: &str, after: i64, limit: u32) -> Result<Vec<Difference>>;
 
-    /// A source's rejected records.
-    async fn rejections(&self, source: Option<SourceId>, limit: u32) -> Result<Vec<Rejection>>;
+    /// Rejected records after an identifier, of one source or of all.
+    async fn rejections(&self, source: Option<SourceId>, after: i64, limit: u32) -> Result<Vec<Rejection>>;
+
+    /// How many records of each source are rejected.
+    async fn rejected(&self) -> Result<Vec<(SourceId, u64)>>;
+
+    /// The rejections of a source's keys, in the order asked.
+    async fn known_rejections(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<KnownRejection>>>;
+
+    /// What a source was read from to its end.
+    async fn taken(&self, source: SourceId) -> Result<Vec<Taken>>;
+
+    /// Notes what needs no reading as taken: a newer complete content stands in its place.
+    async fn take(&self, source: SourceId, taken: &Taken) -> Result<()>;
+
+    /// Forgets what was taken before an instant, but for these identities.
+    async fn forget_taken(&self, source: SourceId, before: Timestamp, but: &[Value]) -> Result<()>;
 }
 
 /// The feed of changes: each entity once, at its newest sequence.
@@ -100,6 +123,6 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Feed + Orders + Answers + Outbox + std::fmt::Debug {}
+pub trait Store: Parts + Runs + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
 
-impl<T: Parts + Runs + Feed + Orders + Answers + Outbox + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}

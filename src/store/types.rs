@@ -1,6 +1,7 @@
 //! What goes into a store and comes out of it.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -134,17 +135,26 @@ pub struct Difference {
     pub after: Option<ContentHash>,
     /// The digest of the source row with its mapping.
     pub source_hash: ContentHash,
+    /// Of a customer: the shops that have it in scope after the change. None leaves that as it is; whoever is deleted
+    /// leaves every scope.
+    pub shops: Option<Vec<String>>,
 }
 
 /// A record that was not taken.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rejection {
+    /// Its identifier; 0 before it is stored.
+    pub id: i64,
     /// The source's identifier.
     pub source: SourceId,
     /// The run that found it.
     pub run: String,
     /// The key in the source, or the place where the key cannot be told.
     pub source_key: String,
+    /// The digest of the source row with its mapping: the same row fails again without being mapped again. All
+    /// zeros where the reason lies outside the row, so that it is tried again each time.
+    #[serde(skip)]
+    pub digest: [u8; 16],
     /// Where it stands.
     pub place: String,
     /// Why it was not taken.
@@ -153,6 +163,24 @@ pub struct Rejection {
     pub record: Value,
     /// When.
     pub at: Timestamp,
+}
+
+/// A rejection as a page recognises it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownRejection {
+    /// Its identifier.
+    pub id: i64,
+    /// The digest of the source row with its mapping.
+    pub digest: [u8; 16],
+}
+
+/// What a source was read from to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// What tells this content from another: the transport's own words.
+    pub identity: Value,
+    /// The digest of the mapping that took it.
+    pub mapping: String,
 }
 
 /// What a run commits at once.
@@ -166,12 +194,12 @@ pub struct Page {
     pub differences: Vec<Difference>,
     /// What was not taken.
     pub rejections: Vec<Rejection>,
-    /// Source keys that were taken now: their earlier rejections are over.
-    pub taken: Vec<String>,
+    /// Rejections that are over.
+    pub mended: Vec<i64>,
 }
 
 /// A run's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// Reading and staging.
@@ -206,7 +234,7 @@ impl RunState {
 }
 
 /// A run's counts, in records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCounts {
     /// Read from the source.
     pub read: u64,
@@ -230,7 +258,7 @@ pub struct RunCounts {
 }
 
 /// One execution of a sync.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// Its identifier; sorts by time.
     pub id: String,
@@ -256,6 +284,8 @@ pub struct Run {
     pub mapping: String,
     /// Why it is held or failed.
     pub reason: Option<String>,
+    /// Whether it is a first load: written straight to the parts, and no guard applies.
+    pub loading: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.

@@ -6,310 +6,385 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
 
+use super::keyed::Keyed;
 use super::prices;
 use super::run::SyncError;
+use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
-use crate::record::{Place, Record, Value};
-use crate::store::{Difference, Known, Operation, Page, Rejection, Run, Store};
+use crate::record::{Place, Value};
+use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection, Run, Store};
 
-/// A record with its key and digest, or the reason why it has none.
-pub(super) enum Keyed {
-    Record { key: String, digest: [u8; 16], record: Record },
-    Rejected { place: Place, reason: String, record: Value },
-}
+/// In the list of what was seen, rejections stand above this, parts below.
+const REJECTIONS: u64 = 1 << 63;
+
+/// Digest of a rejection whose reason lies outside its row: it is tried again each time.
+const AGAIN: [u8; 16] = [0; 16];
 
 /// What a run remembers between its pages.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Identifiers of stored parts that the source still has, or that are being deleted already.
-    pub seen: RoaringTreemap,
-    /// Digests of keys that are new in this run: stored parts are told apart by `seen`.
-    pub new: HashSet<u64>,
-    /// The position of the next difference.
-    pub position: i64,
-    /// Whether differences go straight to the parts.
-    pub first_load: bool,
+    /// Stored parts that the source still has or that are being deleted already, and rejections found again.
+    seen: RoaringTreemap,
+    /// Digests of source keys that are new in this run: stored ones are told apart by `seen`.
+    new: HashSet<u64>,
+    /// Digests of canonical keys that records of this run claim anew.
+    claimed: HashSet<u64>,
+    /// The position of the newest difference.
+    position: i64,
+    /// Whether the source had rejections when the run began.
+    rejections: bool,
 }
 
-/// Keys the records of a page; runs without I/O.
-pub(super) fn key(mapping: &Mapping, setting: &Setting, records: Vec<Result<Record, (Place, String)>>) -> Vec<Keyed> {
-    let salt = salt(mapping, setting);
-    records
-        .into_iter()
-        .map(|record| match record {
-            Err((place, reason)) => Keyed::Rejected { place, reason, record: Value::Null },
-            Ok(record) => match mapping.key(&record.fields, setting) {
-                Ok(key) => Keyed::Record { key, digest: record.digest(&salt), record },
-                Err(rejected) => Keyed::Rejected {
-                    place: record.place,
-                    reason: rejected.to_string(),
-                    record: Value::Map(record.fields),
-                },
-            },
-        })
-        .collect()
-}
+impl Progress {
+    /// At a run's beginning.
+    pub(super) fn new(rejections: bool) -> Self {
+        Self { rejections, ..Self::default() }
+    }
 
-/// Whatever decides the outcome beside the record: with another mapping, company, zone or setting nothing is
-/// recognised, and every record is mapped again.
-fn salt(mapping: &Mapping, setting: &Setting) -> Vec<u8> {
-    let zone = setting.zone.iana_name().unwrap_or_default();
-    [&*mapping.digest, &*setting.company, zone, &*setting.settings.to_json().to_string()].join("\0").into_bytes()
+    /// Goes on from what the pages committed so far have seen.
+    pub(super) fn resumed(run: &Run, pages: &[Vec<u8>], rejections: bool) -> Result<Self, SyncError> {
+        let mut seen = RoaringTreemap::new();
+        for bytes in pages {
+            seen |= RoaringTreemap::deserialize_from(&**bytes).map_err(|e| SyncError::unreadable(&e))?;
+        }
+        // Beyond every position that the run can have used: a record makes two differences at the most.
+        let used = run.counts.read.saturating_add(run.counts.deleted).saturating_mul(2);
+        Ok(Self { seen, position: i64::try_from(used).unwrap_or(i64::MAX / 2), ..Self::new(rejections) })
+    }
+
+    /// Whether the source still has a stored part.
+    pub(super) fn has_part(&self, id: i64) -> bool {
+        self.seen.contains(id.unsigned_abs())
+    }
+
+    /// Whether a rejection was found again.
+    pub(super) fn has_rejection(&self, id: i64) -> bool {
+        self.seen.contains(REJECTIONS | id.unsigned_abs())
+    }
+
+    /// The difference that deletes a stored part.
+    pub(super) fn deletion(&mut self, source_key: String, digest: [u8; 16], known: &Known) -> Difference {
+        Difference {
+            position: self.next(),
+            operation: Operation::Delete,
+            source_key,
+            key: known.key.clone(),
+            part: known.part.clone(),
+            who: None,
+            what: None,
+            shops: None,
+            content: None,
+            before: Some(known.hash),
+            after: None,
+            source_hash: digest,
+        }
+    }
+
+    fn next(&mut self) -> i64 {
+        self.position += 1;
+        self.position
+    }
 }
 
 /// A record that the store does not recognise, with what is stored under its key.
 struct Candidate {
-    key: String,
-    digest: [u8; 16],
-    record: Record,
+    keyed: Keyed,
     known: Option<Known>,
+    rejected: Option<KnownRejection>,
 }
 
-/// Compares a page with the store. The run's counts and the progress move on with it.
-pub(super) async fn compare(
-    store: &Arc<dyn Store>,
-    mapping: &Arc<Mapping>,
-    setting: &Setting,
-    price_change: Percent,
-    run: &mut Run,
-    progress: &mut Progress,
-    records: Vec<Keyed>,
-) -> Result<Page, SyncError> {
-    let mut page = Page { number: run.pages, ..Page::default() };
-    let mut seen = RoaringTreemap::new();
-    run.counts.read += records.len() as u64;
+/// Compares pages of one run with the store.
+pub(super) struct Comparer<'a> {
+    pub store: &'a Arc<dyn Store>,
+    pub mapping: &'a Arc<Mapping>,
+    pub setting: &'a Setting,
+    pub scopes: &'a Scopes,
+    pub price_change: Percent,
+}
 
-    let keys: Vec<String> = records
-        .iter()
-        .filter_map(|r| if let Keyed::Record { key, .. } = r { Some(key.clone()) } else { None })
-        .collect();
-    let mut known = store.known(run.source, &keys).await?.into_iter();
-    let mut candidates = Vec::new();
-    for keyed in records {
-        let (key, digest, record) = match keyed {
-            Keyed::Rejected { place, reason, record } => {
-                run.counts.unkeyed += 1;
-                reject(run, &mut page, place.to_string(), &place, reason, &record);
-                continue;
-            }
-            Keyed::Record { key, digest, record } => (key, digest, record),
-        };
-        let known = known.next().flatten();
-        let twice = match &known {
-            // In a first load whatever is stored already came from this very run.
-            Some(known) => (run.complete && progress.seen.contains(id(known))) || progress.first_load,
-            None => !progress.new.insert(short_digest(&key)),
-        };
-        if twice && run.complete {
-            let reason = format!("the key '{key}' is there twice; the first record is taken");
-            reject(run, &mut page, record.place.to_string(), &record.place, reason, &Value::Map(record.fields));
-            continue;
-        }
-        if let Some(known) = &known {
-            seen.insert(id(known));
-            progress.seen.insert(id(known));
-            if known.source_hash == digest {
-                run.counts.unchanged += 1;
-                page.taken.push(key);
-                continue;
-            }
-        }
-        candidates.push(Candidate { key, digest, record, known });
-    }
-
-    let mapped = map(mapping, setting, candidates).await?;
-    let owners = owners(store, run.kind, &mapped).await?;
-    let prices = stored_prices(store, run.kind, &mapped).await?;
-    for (candidate, outcome) in mapped {
-        match outcome {
-            Err(reason) => {
-                let Candidate { key, record, .. } = candidate;
-                reject(run, &mut page, key, &record.place, reason, &Value::Map(record.fields));
-            }
-            Ok(Outcome::Skipped | Outcome::Deleted) => {
-                if let Some(known) = candidate.known {
-                    run.counts.deleted += 1;
-                    page.differences.push(deletion(progress, candidate.key, candidate.digest, &known));
-                }
-            }
-            Ok(Outcome::Part(part)) => {
-                let place = (Key::new(part.company.clone(), part.identity.number.clone()), part.identity.part.clone());
-                let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
-                if !own && let Some(owner) = owners.get(&place) {
-                    let reason = format!(
-                        "{} {} belongs to the record '{}' of connection '{}' already",
-                        run.kind, place.0, owner.1, owner.0
-                    );
-                    reject(
-                        run,
-                        &mut page,
-                        candidate.key,
-                        &candidate.record.place,
-                        reason,
-                        &Value::Map(candidate.record.fields),
-                    );
+impl Comparer<'_> {
+    /// What a page differs in. The run's counts and the progress move on with it.
+    pub(super) async fn compare(
+        &self,
+        run: &mut Run,
+        progress: &mut Progress,
+        records: Vec<Keyed>,
+    ) -> Result<Page, SyncError> {
+        let mut page = Draft { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } };
+        run.counts.read += records.len() as u64;
+        let candidates = self.recognise(run, progress, &mut page, records).await?;
+        let mapped = self.map(candidates).await?;
+        let owners = self.owners(run.kind, &mapped).await?;
+        let prices = self.stored_prices(run.kind, &mapped).await?;
+        for (candidate, outcome) in mapped {
+            let part = match outcome {
+                Err(reason) => {
+                    page.reject(run, candidate.keyed, None, reason);
                     continue;
                 }
-                if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content, price_change)) {
-                    run.counts.price_jumps += 1;
+                Ok(Outcome::Skipped | Outcome::Deleted) => {
+                    page.mended(candidate.rejected);
+                    if let Some(known) = candidate.known {
+                        run.counts.deleted += 1;
+                        let Keyed { key, digest, .. } = candidate.keyed;
+                        page.page.differences.push(progress.deletion(key, digest, &known));
+                    }
+                    continue;
                 }
-                page.taken.push(candidate.key.clone());
-                differ(run, progress, &mut page, candidate, *part, own);
+                Ok(Outcome::Part(part)) => part,
+            };
+            let place = place(&part);
+            let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
+            let claimed_twice = !own && !progress.claimed.insert(short_digest(&[&place.0.to_string(), &place.1]));
+            if let Some((connection, source_key)) = owners.get(&place).filter(|_| !own) {
+                let reason = format!(
+                    "{} {} belongs to the record '{source_key}' of connection '{connection}' already",
+                    run.kind, place.0
+                );
+                page.reject(run, candidate.keyed, Some(AGAIN), reason);
+                continue;
             }
+            if claimed_twice {
+                let reason = format!("another record of this run is {} {} already", run.kind, place.0);
+                page.reject(run, candidate.keyed, Some(AGAIN), reason);
+                continue;
+            }
+            if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content, self.price_change)) {
+                run.counts.price_jumps += 1;
+            }
+            page.mended(candidate.rejected);
+            let shops = self.shops(run, &part);
+            page.differ(run, progress, candidate, *part, shops, own);
         }
+        if !run.loading && run.complete {
+            page.page.seen = bytes(&page.seen)?;
+        }
+        run.pages += 1;
+        Ok(page.page)
     }
-    if store.rejections(Some(run.source), 1).await?.is_empty() {
-        page.taken.clear();
-    }
-    if !progress.first_load && run.complete {
-        page.seen = bytes(&seen)?;
-    }
-    run.pages += 1;
-    Ok(page)
-}
 
-fn differ(run: &mut Run, progress: &mut Progress, page: &mut Page, candidate: Candidate, part: Mapped, own: bool) {
-    let Candidate { key, digest, known, .. } = candidate;
-    let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
-    if let Some(known) = known.as_ref().filter(|_| !own) {
-        // The record has another canonical key now: the old part goes, a new one comes.
-        page.differences.push(deletion(progress, key.clone(), digest, known));
-    }
-    match (unchanged, known.is_some()) {
-        (true, _) => run.counts.unchanged += 1,
-        (false, true) => run.counts.updated += 1,
-        (false, false) => run.counts.created += 1,
-    }
-    page.differences.push(Difference {
-        position: next(progress),
-        operation: if unchanged { Operation::Recognise } else { Operation::Upsert },
-        source_key: key,
-        key: Key::new(part.company, part.identity.number),
-        part: part.identity.part,
-        who: part.identity.who,
-        what: part.identity.what,
-        content: (!unchanged).then_some(part.content),
-        before: known.filter(|_| own).map(|k| k.hash),
-        after: Some(part.hash),
-        source_hash: digest,
-    });
-}
-
-/// The difference that deletes a stored part.
-pub(super) fn deletion(progress: &mut Progress, source_key: String, digest: [u8; 16], known: &Known) -> Difference {
-    Difference {
-        position: next(progress),
-        operation: Operation::Delete,
-        source_key,
-        key: known.key.clone(),
-        part: known.part.clone(),
-        who: None,
-        what: None,
-        content: None,
-        before: Some(known.hash),
-        after: None,
-        source_hash: digest,
-    }
-}
-
-fn next(progress: &mut Progress) -> i64 {
-    progress.position += 1;
-    progress.position
-}
-
-/// Maps the candidates on a thread of their own: mapping is computation.
-async fn map(
-    mapping: &Arc<Mapping>,
-    setting: &Setting,
-    candidates: Vec<Candidate>,
-) -> Result<Vec<(Candidate, Result<Outcome, String>)>, SyncError> {
-    if candidates.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (mapping, setting) = (Arc::clone(mapping), setting.clone());
-    tokio::task::spawn_blocking(move || {
-        candidates
-            .into_iter()
-            .map(|candidate| {
-                let outcome =
-                    mapping.apply(&candidate.record.fields, &setting).map_err(|rejected| rejected.to_string());
-                (candidate, outcome)
-            })
-            .collect()
-    })
-    .await
-    .map_err(|_| SyncError::Stopped("the mapping"))
-}
-
-type Place2 = (Key, String);
-
-/// Connection and source key of whoever has the canonical keys that are new to their records.
-async fn owners(
-    store: &Arc<dyn Store>,
-    kind: PartKind,
-    mapped: &[(Candidate, Result<Outcome, String>)],
-) -> Result<HashMap<Place2, (String, String)>, SyncError> {
-    let wanted: Vec<Place2> = mapped
-        .iter()
-        .filter_map(|(candidate, outcome)| match outcome {
-            Ok(Outcome::Part(part)) => {
-                let key = Key::new(part.company.clone(), part.identity.number.clone());
-                let own = candidate.known.as_ref().is_some_and(|k| k.key == key && k.part == part.identity.part);
-                (!own).then(|| (key, part.identity.part.clone()))
+    /// Takes out what is known as it is, taken or rejected; what is left has to be mapped.
+    async fn recognise(
+        &self,
+        run: &mut Run,
+        progress: &mut Progress,
+        page: &mut Draft,
+        records: Vec<Keyed>,
+    ) -> Result<Vec<Candidate>, SyncError> {
+        let keys: Vec<String> = records.iter().map(|r| r.key.clone()).collect();
+        let known = self.store.known(run.source, &keys).await?;
+        let rejections = if progress.rejections {
+            self.store.known_rejections(run.source, &keys).await?
+        } else {
+            vec![None; keys.len()]
+        };
+        let mut candidates = Vec::new();
+        for ((keyed, known), rejected) in records.into_iter().zip(known).zip(rejections) {
+            if let Some(rejected) = rejected {
+                page.seen.insert(REJECTIONS | rejected.id.unsigned_abs());
+                progress.seen.insert(REJECTIONS | rejected.id.unsigned_abs());
             }
-            _ => None,
+            let same_rejection = rejected.is_some_and(|r| r.digest == keyed.digest);
+            if keyed.unreadable.is_some() {
+                run.counts.unkeyed += 1;
+                if same_rejection {
+                    run.counts.rejected += 1;
+                } else {
+                    page.reject(run, keyed, None, String::new());
+                }
+                continue;
+            }
+            let twice = match &known {
+                // In a first load whatever is stored came from this very run.
+                Some(known) => run.loading || progress.has_part(known.id),
+                None => !progress.new.insert(short_digest(&[&keyed.key])),
+            };
+            if twice && run.complete {
+                let reason = format!("the key '{}' is there twice; the first record is taken", keyed.key);
+                let keyed = Keyed { key: keyed.place.to_string(), ..keyed };
+                page.reject(run, keyed, Some(AGAIN), reason);
+                continue;
+            }
+            if let Some(known) = &known {
+                page.seen.insert(known.id.unsigned_abs());
+                progress.seen.insert(known.id.unsigned_abs());
+                if known.source_hash == keyed.digest {
+                    run.counts.unchanged += 1;
+                    page.mended(rejected);
+                    continue;
+                }
+            }
+            if same_rejection {
+                run.counts.rejected += 1;
+                continue;
+            }
+            candidates.push(Candidate { keyed, known, rejected });
+        }
+        Ok(candidates)
+    }
+
+    /// Of a customer: the shops that it belongs to.
+    fn shops(&self, run: &Run, part: &Mapped) -> Option<Vec<String>> {
+        (run.kind == PartKind::Customer).then(|| self.scopes.of(&run.connection, &part.company, &part.content))
+    }
+
+    /// Maps the candidates on a thread of their own: mapping is computation.
+    async fn map(&self, candidates: Vec<Candidate>) -> Result<Vec<(Candidate, Result<Outcome, String>)>, SyncError> {
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mapping, setting) = (Arc::clone(self.mapping), self.setting.clone());
+        tokio::task::spawn_blocking(move || {
+            candidates
+                .into_iter()
+                .map(|candidate| {
+                    let outcome = mapping.apply(&candidate.keyed.fields, &setting).map_err(|r| r.to_string());
+                    (candidate, outcome)
+                })
+                .collect()
         })
-        .collect();
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
+        .await
+        .map_err(|_| SyncError::Stopped("the mapping"))
     }
-    let owners = store.owners(kind, &wanted).await?;
-    let found = wanted.into_iter().zip(owners).filter_map(|(place, owner)| Some((place, owner?)));
-    Ok(found.map(|(place, owner)| (place, (owner.connection, owner.source_key))).collect())
-}
 
-/// The stored contents of the price agreements that are about to change.
-async fn stored_prices(
-    store: &Arc<dyn Store>,
-    kind: PartKind,
-    mapped: &[(Candidate, Result<Outcome, String>)],
-) -> Result<HashMap<Key, serde_json::Value>, SyncError> {
-    if kind != PartKind::PriceAgreement {
-        return Ok(HashMap::new());
+    /// Connection and source key of whoever has the canonical keys that are new to their records.
+    async fn owners(
+        &self,
+        kind: PartKind,
+        mapped: &[(Candidate, Result<Outcome, String>)],
+    ) -> Result<HashMap<(Key, String), (String, String)>, SyncError> {
+        let wanted: Vec<(Key, String)> = mapped
+            .iter()
+            .filter_map(|(candidate, outcome)| match outcome {
+                Ok(Outcome::Part(part)) => {
+                    let place = place(part);
+                    let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
+                    (!own).then_some(place)
+                }
+                _ => None,
+            })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let owners = self.store.owners(kind, &wanted).await?;
+        let found = wanted.into_iter().zip(owners).filter_map(|(place, owner)| Some((place, owner?)));
+        Ok(found.map(|(place, owner)| (place, (owner.connection, owner.source_key))).collect())
     }
-    let keys: Vec<Key> = mapped
-        .iter()
-        .filter(|(_, outcome)| matches!(outcome, Ok(Outcome::Part(_))))
-        .filter_map(|(candidate, _)| candidate.known.as_ref().map(|k| k.key.clone()))
-        .collect();
-    let parts = store.parts(kind.entity(), &keys).await?;
-    Ok(parts.into_iter().map(|part| (part.key, part.content)).collect())
+
+    /// The stored contents of the price agreements that are about to change.
+    async fn stored_prices(
+        &self,
+        kind: PartKind,
+        mapped: &[(Candidate, Result<Outcome, String>)],
+    ) -> Result<HashMap<Key, serde_json::Value>, SyncError> {
+        if kind != PartKind::PriceAgreement {
+            return Ok(HashMap::new());
+        }
+        let keys: Vec<Key> = mapped
+            .iter()
+            .filter(|(_, outcome)| matches!(outcome, Ok(Outcome::Part(_))))
+            .filter_map(|(candidate, _)| candidate.known.as_ref().map(|k| k.key.clone()))
+            .collect();
+        let parts = self.store.parts(kind.entity(), &keys).await?;
+        Ok(parts.into_iter().map(|part| (part.key, part.content)).collect())
+    }
 }
 
-fn reject(run: &mut Run, page: &mut Page, source_key: String, place: &Place, reason: String, record: &Value) {
-    run.counts.rejected += 1;
-    page.rejections.push(Rejection {
-        source: run.source,
-        run: run.id.clone(),
-        source_key,
-        place: place.to_string(),
-        reason,
-        record: record.to_json(),
-        at: Timestamp::now(),
-    });
+/// A page that is being made.
+struct Draft {
+    seen: RoaringTreemap,
+    page: Page,
 }
 
-fn id(known: &Known) -> u64 {
-    known.id.unsigned_abs()
+impl Draft {
+    /// Notes a record that is not taken, for the reason given or, where it could not be read, for that one.
+    fn reject(&mut self, run: &mut Run, keyed: Keyed, digest: Option<[u8; 16]>, reason: String) {
+        run.counts.rejected += 1;
+        self.page.rejections.push(Rejection {
+            id: 0,
+            source: run.source,
+            run: run.id.clone(),
+            source_key: keyed.key,
+            digest: digest.unwrap_or(keyed.digest),
+            place: keyed.place.to_string(),
+            reason: keyed.unreadable.unwrap_or(reason),
+            record: Value::Map(keyed.fields).to_json(),
+            at: Timestamp::now(),
+        });
+    }
+
+    fn mended(&mut self, rejected: Option<KnownRejection>) {
+        self.page.mended.extend(rejected.map(|r| r.id));
+    }
+
+    fn differ(
+        &mut self,
+        run: &mut Run,
+        progress: &mut Progress,
+        candidate: Candidate,
+        part: Mapped,
+        shops: Option<Vec<String>>,
+        own: bool,
+    ) {
+        let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
+        let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
+        if let Some(known) = known.as_ref().filter(|_| !own) {
+            // The record has another canonical key now: the old part goes, a new one comes.
+            self.page.differences.push(progress.deletion(key.clone(), digest, known));
+        }
+        match (unchanged, known.is_some()) {
+            (true, _) => run.counts.unchanged += 1,
+            (false, true) => run.counts.updated += 1,
+            (false, false) => run.counts.created += 1,
+        }
+        self.page.differences.push(Difference {
+            position: progress.next(),
+            operation: if unchanged { Operation::Recognise } else { Operation::Upsert },
+            source_key: key,
+            key: Key::new(part.company, part.identity.number),
+            part: part.identity.part,
+            who: part.identity.who,
+            what: part.identity.what,
+            shops,
+            content: (!unchanged).then_some(part.content),
+            before: known.filter(|_| own).map(|k| k.hash),
+            after: Some(part.hash),
+            source_hash: digest,
+        });
+    }
 }
 
-fn short_digest(key: &str) -> u64 {
-    let hash = blake3::hash(key.as_bytes());
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(bytes)
+/// A part's canonical key and its identifier within the entity.
+fn place(part: &Mapped) -> (Key, String) {
+    (Key::new(part.company.clone(), part.identity.number.clone()), part.identity.part.clone())
+}
+
+/// Where a record stands is part of what makes an unreadable one the same as before.
+pub(super) fn unreadable_digest(place: &Place, reason: &str, salt: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in [salt, place.to_string().as_bytes(), reason.as_bytes()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    first(hasher.finalize().as_bytes())
+}
+
+fn short_digest(texts: &[&str]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    u64::from_le_bytes(first(hasher.finalize().as_bytes()))
+}
+
+fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
+    let mut start = [0; N];
+    start.copy_from_slice(&bytes[..N]);
+    start
 }
 
 fn bytes(seen: &RoaringTreemap) -> Result<Vec<u8>, SyncError> {

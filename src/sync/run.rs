@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use roaring::RoaringTreemap;
 use serde_json::Value as Json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::guard::{Verdict, judge};
-use super::page::{self, Keyed, Progress};
+use super::keyed::Keyer;
+use super::page::{Comparer, Progress};
+use super::scope::Scopes;
 use crate::config::Guard;
-use crate::connector::format::{ReadError, Reader};
+use crate::connector::format::Reader;
+use crate::connector::{ConnectorError, Verify};
 use crate::mapping::{Mapping, Setting};
-use crate::record::{Place, Record};
-use crate::store::{Known, Page, Run, RunCounts, RunFilter, RunState, Source, Store, StoreError};
+use crate::store::{
+    Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store, StoreError, Taken,
+};
 
-/// Records of a page.
-const PAGE: usize = 1000;
-
-/// Pages read ahead.
+/// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
 
 /// Differences applied by one transaction.
@@ -31,6 +31,9 @@ pub enum SyncError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The connection cannot be read from.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
     /// The source cannot be read any further.
     #[error("{place}: {message}")]
     Source {
@@ -45,6 +48,9 @@ pub enum SyncError {
     /// A part of the run ended without a result.
     #[error("{0} ended without a result")]
     Stopped(&'static str),
+    /// The daemon stops: the run goes on from its last page when it is executed again.
+    #[error("the run was stopped after a page; the next one goes on from there")]
+    Interrupted,
     /// The run is not in a state in which it can be approved or refused.
     #[error("run {id} is {state}, not held; `tradebridge runs list` shows what is held")]
     NotHeld {
@@ -58,6 +64,13 @@ pub enum SyncError {
     NoRun(String),
 }
 
+impl SyncError {
+    /// The list of seen parts that a run left behind cannot be read.
+    pub(super) fn unreadable(error: &dyn std::fmt::Display) -> Self {
+        StoreError::Unreadable { what: "list of seen parts", message: error.to_string() }.into()
+    }
+}
+
 /// What a run is to do.
 pub struct Job {
     /// Where parts, runs and the feed are kept.
@@ -66,6 +79,8 @@ pub struct Job {
     pub mapping: Arc<Mapping>,
     /// What the mapping needs to know of the connection.
     pub setting: Setting,
+    /// Which shops customers belong to.
+    pub scopes: Arc<Scopes>,
     /// What is fed.
     pub source: Source,
     /// The limits.
@@ -78,6 +93,8 @@ pub struct Job {
     pub reader: Box<dyn Reader>,
     /// Says, after reading, whether the source is still the one that was opened.
     pub verify: Verify,
+    /// True once the daemon stops: the run ends after the page in hand.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// How a run ended.
@@ -94,78 +111,107 @@ impl Job {
     /// The run is recorded as failed where the source is to blame; a failing store leaves it unfinished, and the next
     /// execution continues it.
     pub async fn execute(self) -> Result<Ended, SyncError> {
-        let Self { store, mapping, setting, source, guard, complete, identity, reader, verify } = self;
-        Pull { store, mapping, setting, source, guard, complete, identity }.execute(reader, verify).await
+        let (execution, reader, verify) = self.open();
+        execution.execute(reader, verify).await
+    }
+
+    /// Reads, maps and compares everything and stores nothing: what the run would come to.
+    ///
+    /// # Errors
+    /// As of [`Job::execute`].
+    pub async fn rehearse(self) -> Result<Ended, SyncError> {
+        let (execution, reader, verify) = self.open();
+        execution.rehearse(reader, verify).await
+    }
+
+    fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
+        let Self { store, mapping, setting, scopes, source, guard, complete, identity, reader, verify, stop } = self;
+        let execution =
+            Execution { store, mapping, setting, scopes, source, guard, complete, identity, stores: true, stop };
+        (execution, reader, verify)
     }
 }
 
 /// A job without what can be read only once.
-struct Pull {
+struct Execution {
     store: Arc<dyn Store>,
     mapping: Arc<Mapping>,
     setting: Setting,
+    scopes: Arc<Scopes>,
     source: Source,
     guard: Guard,
     complete: bool,
     identity: Json,
+    /// Whether pages are stored, or only counted.
+    stores: bool,
+    stop: watch::Receiver<bool>,
 }
 
-/// Whether a source is still the one that was opened; says what is otherwise.
-pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
-
-impl Pull {
+impl Execution {
     async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         let (mut run, mut progress, skip) = self.begin().await?;
-        if run.state == RunState::Running {
-            let stored = self.store.count(self.source.id).await?;
-            match self.read(&mut run, &mut progress, skip, reader, verify).await {
-                Ok(()) => {}
-                Err(SyncError::Store(error)) => return Err(error.into()),
-                Err(error) => {
-                    self.store.discard_staged(&run.id).await?;
-                    run.state = RunState::Failed;
-                    run.reason = Some(error.to_string());
-                    run.ended_at = Some(Timestamp::now());
-                    self.store.save_run(&run).await?;
-                    return Err(error);
-                }
-            }
-            self.supersede(&run).await?;
-            let verdict = if progress.first_load {
-                Verdict::Apply
-            } else {
-                judge(&self.guard, &run.counts, stored, run.complete)
-            };
-            if let Verdict::Hold(reason) = verdict {
-                run.state = RunState::Held;
-                run.reason = Some(reason);
+        let stored = self.store.count(self.source.id).await?;
+        match self.read(&mut run, &mut progress, skip, reader, verify).await {
+            Ok(()) => {}
+            Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
+            Err(error) => {
+                self.store.discard_staged(&run.id).await?;
+                run.state = RunState::Failed;
+                run.reason = Some(error.to_string());
                 run.ended_at = Some(Timestamp::now());
                 self.store.save_run(&run).await?;
-                return Ok(Ended { run });
+                return Err(error);
             }
-            run.state = RunState::Applying;
-            self.store.save_run(&run).await?;
         }
-        apply(&self.store, run).await
+        self.supersede(&run).await?;
+        if let Verdict::Hold(reason) = self.judge(&run, stored) {
+            run.state = RunState::Held;
+            run.reason = Some(reason);
+            run.ended_at = Some(Timestamp::now());
+            self.store.save_run(&run).await?;
+            return Ok(Ended { run });
+        }
+        run.state = RunState::Applying;
+        self.store.save_run(&run).await?;
+        apply(&self.store, run, Some(&self.stop)).await
+    }
+
+    async fn rehearse(mut self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
+        self.stores = false;
+        let stored = self.store.count(self.source.id).await?;
+        let mut run = self.run(false);
+        let mut progress = Progress::new(self.has_rejections().await?);
+        self.read(&mut run, &mut progress, 0, reader, verify).await?;
+        run.state = RunState::Done;
+        if let Verdict::Hold(reason) = self.judge(&run, stored) {
+            run.state = RunState::Held;
+            run.reason = Some(reason);
+        }
+        run.ended_at = Some(Timestamp::now());
+        Ok(Ended { run })
+    }
+
+    /// A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
+    fn judge(&self, run: &Run, stored: u64) -> Verdict {
+        let first = self.source.verified_at.is_none() && run.counts.read > 0;
+        if first { Verdict::Apply } else { judge(&self.guard, &run.counts, stored, run.complete) }
+    }
+
+    async fn has_rejections(&self) -> Result<bool, SyncError> {
+        Ok(self.store.rejected().await?.iter().any(|(source, _)| *source == self.source.id))
     }
 
     async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
-        let first_load = self.source.verified_at.is_none();
+        finish(&self.store, self.source.id).await?;
+        let rejections = self.has_rejections().await?;
         if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
             let same = run.place.as_ref() == Some(&self.identity)
                 && run.mapping == self.mapping.digest
                 && run.complete == self.complete;
-            if run.state == RunState::Applying || same {
-                let mut seen = RoaringTreemap::new();
-                for bytes in pages {
-                    let page = RoaringTreemap::deserialize_from(&*bytes)
-                        .map_err(|e| StoreError::Unreadable { what: "list of seen parts", message: e.to_string() })?;
-                    seen |= page;
-                }
-                let staged = run.counts.created + run.counts.updated + run.counts.deleted + run.counts.read;
-                let position = i64::try_from(staged.saturating_mul(2)).unwrap_or(i64::MAX / 2);
+            if same {
                 let skip = run.counts.read;
-                return Ok((run, Progress { seen, position, first_load, ..Progress::default() }, skip));
+                let progress = Progress::resumed(&run, &pages, rejections)?;
+                return Ok((run, progress, skip));
             }
             self.store.discard_staged(&run.id).await?;
             let ended = Run {
@@ -176,7 +222,14 @@ impl Pull {
             };
             self.store.save_run(&ended).await?;
         }
-        let run = Run {
+        let loading = self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
+        let run = self.run(loading);
+        self.store.begin_run(&run).await?;
+        Ok((run, Progress::new(rejections), 0))
+    }
+
+    fn run(&self, loading: bool) -> Run {
+        Run {
             id: uuid::Uuid::now_v7().to_string(),
             source: self.source.id,
             connection: self.source.connection.clone(),
@@ -189,11 +242,10 @@ impl Pull {
             place: Some(self.identity.clone()),
             mapping: self.mapping.digest.clone(),
             reason: None,
+            loading,
             started_at: Timestamp::now(),
             ended_at: None,
-        };
-        self.store.begin_run(&run).await?;
-        Ok((run, Progress { first_load, ..Progress::default() }, 0))
+        }
     }
 
     /// Reads the source to its end; what differs is staged, or loaded straight in a first load.
@@ -205,23 +257,56 @@ impl Pull {
         reader: Box<dyn Reader>,
         verify: Verify,
     ) -> Result<(), SyncError> {
-        let (sender, mut pages) = mpsc::channel(AHEAD);
+        let (read, mut records) = mpsc::channel(AHEAD);
         let (mapping, setting) = (Arc::clone(&self.mapping), self.setting.clone());
-        let reading = tokio::task::spawn_blocking(move || read_pages(reader, skip, &mapping, &setting, &sender));
-        while let Some(records) = pages.recv().await {
-            let limit = self.guard.price_change;
-            let page = page::compare(&self.store, &self.mapping, &self.setting, limit, run, progress, records).await?;
-            if progress.first_load {
-                self.store.commit_load(run, &page).await?;
-            } else {
-                self.store.commit_page(run, &page).await?;
+        let reading = tokio::task::spawn_blocking(move || Keyer::new(&mapping, &setting).read(reader, skip, &read));
+
+        // Reading, comparing and storing overlap; a page is committed with the run's counts as of that page.
+        let (done, mut pages) = mpsc::channel::<(Run, Page)>(AHEAD);
+        let comparer = Comparer {
+            store: &self.store,
+            mapping: &self.mapping,
+            setting: &self.setting,
+            scopes: &self.scopes,
+            price_change: self.guard.price_change,
+        };
+        let comparing = async {
+            let done = done;
+            while let Some(records) = records.recv().await {
+                let page = comparer.compare(run, progress, records).await?;
+                if done.send((run.clone(), page)).await.is_err() {
+                    break;
+                }
             }
-        }
+            Ok::<(), SyncError>(())
+        };
+        let storing = async {
+            let mut superseded = 0;
+            while let Some((run, page)) = pages.recv().await {
+                if !self.stores {
+                    continue;
+                }
+                if run.loading {
+                    superseded += self.store.commit_load(&run, &page).await?.superseded;
+                } else {
+                    self.store.commit_page(&run, &page).await?;
+                }
+                if *self.stop.borrow() {
+                    return Err(SyncError::Interrupted);
+                }
+            }
+            Ok(superseded)
+        };
+        let ((), superseded) = tokio::try_join!(comparing, storing)?;
+        run.counts.superseded += superseded;
         reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
         let verified =
             tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
         verified.map_err(SyncError::Moved)?;
-        if run.complete && !progress.first_load {
+        if run.complete && !run.loading {
+            if self.stores {
+                self.end_rejections(run, progress).await?;
+            }
             if run.counts.unkeyed == 0 {
                 self.stage_absent(run, progress).await?;
             } else {
@@ -234,6 +319,23 @@ impl Pull {
         Ok(())
     }
 
+    /// After a complete pass that ended well, a rejection that was not found again is over.
+    async fn end_rejections(&self, run: &mut Run, progress: &Progress) -> Result<(), SyncError> {
+        let mut after = 0;
+        loop {
+            let rejections = self.store.rejections(Some(run.source), after, APPLY).await?;
+            let Some(last) = rejections.last() else { return Ok(()) };
+            after = last.id;
+            let over = |r: &&Rejection| r.run != run.id && !progress.has_rejection(r.id);
+            let mended: Vec<i64> = rejections.iter().filter(over).map(|r| r.id).collect();
+            if !mended.is_empty() {
+                let page = Page { number: run.pages, mended, ..Page::default() };
+                run.pages += 1;
+                self.store.commit_page(run, &page).await?;
+            }
+        }
+    }
+
     /// After a complete pass that ended well, what the source lacks is gone.
     async fn stage_absent(&self, run: &mut Run, progress: &mut Progress) -> Result<(), SyncError> {
         let mut after = 0;
@@ -243,7 +345,7 @@ impl Pull {
             after = last.id;
             let mut page = Page { number: run.pages, ..Page::default() };
             for stored in living {
-                if progress.seen.contains(stored.id.unsigned_abs()) {
+                if progress.has_part(stored.id) {
                     continue;
                 }
                 let known = Known {
@@ -253,14 +355,16 @@ impl Pull {
                     key: stored.key,
                     part: stored.part,
                 };
-                page.differences.push(page::deletion(progress, stored.source_key, known.hash, &known));
+                page.differences.push(progress.deletion(stored.source_key, known.hash, &known));
             }
             if page.differences.is_empty() {
                 continue;
             }
             run.counts.deleted += page.differences.len() as u64;
             run.pages += 1;
-            self.store.commit_page(run, &page).await?;
+            if self.stores {
+                self.store.commit_page(run, &page).await?;
+            }
         }
     }
 
@@ -282,17 +386,37 @@ impl Pull {
 }
 
 /// Applies what a person approved; differences against content that changed meanwhile are left out and counted.
+///
+/// # Errors
+/// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
 pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncError> {
     let run = held(store, id).await?;
     let run = Run { state: RunState::Applying, ..run };
     store.save_run(&run).await?;
-    apply(store, run).await
+    apply(store, run, None).await
 }
 
-/// Drops what a run has staged.
+/// Applies the rest of a source's run that was broken off while it was being applied.
+///
+/// # Errors
+/// The store's.
+pub async fn finish(store: &Arc<dyn Store>, source: SourceId) -> Result<Option<Ended>, SyncError> {
+    match store.unfinished(source).await? {
+        Some((run, _)) if run.state == RunState::Applying => apply(store, run, None).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Drops what a run has staged; what it read counts as taken, and is not read again unless it changes.
+///
+/// # Errors
+/// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
 pub async fn refuse(store: &Arc<dyn Store>, id: &str, reason: &str) -> Result<Run, SyncError> {
     let run = held(store, id).await?;
     store.discard_staged(&run.id).await?;
+    if let Some(identity) = run.place.clone() {
+        store.take(run.source, &Taken { identity, mapping: run.mapping.clone() }).await?;
+    }
     let run =
         Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
     store.save_run(&run).await?;
@@ -304,56 +428,21 @@ async fn held(store: &Arc<dyn Store>, id: &str) -> Result<Run, SyncError> {
     if run.state == RunState::Held { Ok(run) } else { Err(SyncError::NotHeld { id: run.id, state: run.state.name() }) }
 }
 
-async fn apply(store: &Arc<dyn Store>, mut run: Run) -> Result<Ended, SyncError> {
+async fn apply(store: &Arc<dyn Store>, mut run: Run, stop: Option<&watch::Receiver<bool>>) -> Result<Ended, SyncError> {
     loop {
         let applied = store.apply_page(&run.id, APPLY).await?;
         if applied.applied + applied.superseded == 0 {
             break;
         }
         run.counts.superseded += applied.superseded;
+        if stop.is_some_and(|stop| *stop.borrow()) {
+            return Err(SyncError::Interrupted);
+        }
     }
     run.state = RunState::Done;
     run.ended_at = Some(Timestamp::now());
     store.finish_run(&run).await?;
     Ok(Ended { run })
-}
-
-/// Reads and keys pages on a thread of its own; ends early where nobody takes them any more.
-fn read_pages(
-    mut reader: Box<dyn Reader>,
-    skip: u64,
-    mapping: &Mapping,
-    setting: &Setting,
-    pages: &mpsc::Sender<Vec<Keyed>>,
-) -> Result<(), SyncError> {
-    let mut page: Vec<Result<Record, (Place, String)>> = Vec::with_capacity(PAGE);
-    let mut number = 0;
-    loop {
-        let record = match reader.next() {
-            None => break,
-            Some(Ok(record)) => Ok(record),
-            Some(Err(ReadError::Record { place, message })) => Err((place, message)),
-            Some(Err(ReadError::Fatal { place, message, hint })) => {
-                let message = hint.map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
-                return Err(SyncError::Source { place: place.to_string(), message });
-            }
-        };
-        number += 1;
-        if number <= skip {
-            continue;
-        }
-        page.push(record);
-        if page.len() == PAGE {
-            let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
-            if pages.blocking_send(page::key(mapping, setting, full)).is_err() {
-                return Ok(());
-            }
-        }
-    }
-    if !page.is_empty() && pages.blocking_send(page::key(mapping, setting, page)).is_err() {
-        return Ok(());
-    }
-    Ok(())
 }
 
 impl std::fmt::Debug for Job {

@@ -9,8 +9,8 @@ use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
-    Difference, Feed, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter, RunState, Runs, Source,
-    StoreError,
+    Difference, Feed, KnownRejection, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter,
+    RunState, Runs, Source, StoreError, Taken,
 };
 
 struct Fixture {
@@ -54,6 +54,7 @@ impl Fixture {
             place: None,
             mapping: "digest".to_owned(),
             reason: None,
+            loading: false,
             started_at: Timestamp::now(),
             ended_at: None,
         }
@@ -89,6 +90,7 @@ fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: O
         before: before.map(content_hash),
         after: Some(content_hash(content)),
         source_hash: content_hash(content),
+        shops: None,
     }
 }
 
@@ -262,9 +264,11 @@ async fn a_rejected_record_is_kept_until_it_is_taken() {
     let f = Fixture::new(PartKind::Customer).await;
     let run = f.run(&f.source);
     let rejection = Rejection {
+        id: 0,
         source: f.source.id,
         run: run.id.clone(),
         source_key: "a".to_owned(),
+        digest: [7; 16],
         place: "klanten.csv, line 2, record 1".to_owned(),
         reason: "name: is empty".to_owned(),
         record: json!({"Klantnr": "1"}),
@@ -272,14 +276,33 @@ async fn a_rejected_record_is_kept_until_it_is_taken() {
     };
     let page = Page { rejections: vec![rejection.clone()], ..Page::default() };
     f.store.commit_page(&run, &page).await.unwrap();
-    let again = Rejection { run: "later".to_owned(), at: Timestamp::MAX, ..rejection.clone() };
+    let again = Rejection { reason: "name: is missing".to_owned(), ..rejection.clone() };
     f.store.commit_page(&run, &Page { rejections: vec![again], ..Page::default() }).await.unwrap();
-    let kept = f.store.rejections(Some(f.source.id), 10).await.unwrap();
-    assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].run, "later");
-    assert_eq!(kept[0].at.as_second(), rejection.at.as_second(), "the same finding keeps its time");
-    f.store.commit_page(&run, &Page { taken: vec!["a".to_owned()], ..Page::default() }).await.unwrap();
-    assert!(f.store.rejections(None, 10).await.unwrap().is_empty());
+    let kept = f.store.rejections(Some(f.source.id), 0, 10).await.unwrap();
+    assert_eq!((kept.len(), kept[0].reason.as_str()), (1, "name: is missing"), "one key, one rejection");
+    assert_eq!(f.store.rejected().await.unwrap(), [(f.source.id, 1)]);
+    let known = f.store.known_rejections(f.source.id, &["b".to_owned(), "a".to_owned()]).await.unwrap();
+    assert_eq!(known, [None, Some(KnownRejection { id: kept[0].id, digest: [7; 16] })]);
+    f.store.commit_page(&run, &Page { mended: vec![kept[0].id], ..Page::default() }).await.unwrap();
+    assert!(f.store.rejections(None, 0, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_was_taken_is_known_until_it_is_forgotten() {
+    let f = Fixture::new(PartKind::Customer).await;
+    let identity = |n: u32| json!({"file": format!("klanten-{n}.csv"), "length": "1"});
+    let run = Run { place: Some(identity(1)), ..f.run(&f.source) };
+    f.store.begin_run(&run).await.unwrap();
+    assert!(f.store.taken(f.source.id).await.unwrap().is_empty());
+    f.store.finish_run(&run).await.unwrap();
+    f.store.take(f.source.id, &Taken { identity: identity(2), mapping: "m".to_owned() }).await.unwrap();
+    let taken = f.store.taken(f.source.id).await.unwrap();
+    assert_eq!(taken.iter().map(|t| &t.identity).collect::<Vec<_>>(), [&identity(1), &identity(2)]);
+    assert_eq!(taken[0].mapping, run.mapping);
+    f.store.forget_taken(f.source.id, run.started_at, &[]).await.unwrap();
+    assert_eq!(f.store.taken(f.source.id).await.unwrap().len(), 2, "both are newer");
+    f.store.forget_taken(f.source.id, Timestamp::MAX, &[identity(2)]).await.unwrap();
+    assert_eq!(f.store.taken(f.source.id).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

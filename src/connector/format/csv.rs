@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
+use super::origin::{Origin, cut, field};
 use super::{Encoding, LONGEST_FIELD, MOST_COLUMNS, ReadError, Reader, decoded};
-use crate::record::{Map, Place, Record, Value};
+use crate::record::{Map, Record};
 
 /// How a table is written.
 #[derive(Debug, Clone)]
@@ -23,6 +24,17 @@ pub struct Format {
     pub required: Vec<String>,
     /// Texts that mean "no value", besides the empty one.
     pub null: Vec<String>,
+    /// The row that ends the table; without it the table was cut off.
+    pub trailer: Option<Trailer>,
+}
+
+/// The row that ends a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trailer {
+    /// The text of its first field.
+    pub first: String,
+    /// Which of its fields, counted from 1, holds the number of rows before it.
+    pub count: Option<usize>,
 }
 
 impl Default for Format {
@@ -34,6 +46,7 @@ impl Default for Format {
             columns: None,
             required: Vec::new(),
             null: Vec::new(),
+            trailer: None,
         }
     }
 }
@@ -43,7 +56,8 @@ pub struct CsvReader {
     reader: csv::Reader<Limited>,
     names: Vec<Arc<str>>,
     null: Vec<String>,
-    source: Arc<str>,
+    trailer: Option<Trailer>,
+    origin: Origin,
     row: StringRecord,
     number: u64,
     ended: bool,
@@ -56,8 +70,8 @@ impl CsvReader {
     /// [`ReadError::Fatal`] where the table has no header, a header lacks a required column or names one twice, or
     /// the first bytes cannot be decoded.
     pub fn new(bytes: Box<dyn Read + Send>, name: &str, format: &Format) -> Result<Self, ReadError> {
-        let source: Arc<str> = Arc::from(name);
-        let text = decoded(bytes, format.encoding).map_err(|e| fatal(&source, 0, Some(1), e.to_string(), None))?;
+        let origin = Origin::new(name);
+        let text = decoded(bytes, format.encoding).map_err(|e| origin.fatal(0, Some(1), e.to_string(), None))?;
         let mut reader = ReaderBuilder::new()
             .delimiter(format.delimiter)
             .quote(format.quote)
@@ -70,36 +84,33 @@ impl CsvReader {
         let names: Vec<Arc<str>> = if let Some(columns) = &format.columns {
             columns.iter().map(|c| Arc::from(c.as_str())).collect()
         } else {
-            let there = reader.read_record(&mut row).map_err(|e| read_failed(&source, 0, &e))?;
+            let there = reader.read_record(&mut row).map_err(|e| read_failed(&origin, 0, &e))?;
             if !there {
-                let hint = "an export without records still has its header; the file may be cut off".to_owned();
-                return Err(fatal(&source, 0, Some(1), "the file is empty".to_owned(), Some(hint)));
+                let hint = "an export without records still has its header; the file may be cut off";
+                return Err(origin.fatal(0, Some(1), "the file is empty", Some(hint)));
             }
             row.iter().map(|name| Arc::from(name.trim())).collect()
         };
         for (at, name) in names.iter().enumerate() {
             if names[..at].contains(name) && !name.is_empty() {
                 let message = format!("the header has the column '{name}' twice");
-                return Err(fatal(&source, 0, Some(1), message, Some("rename one of them in the export".to_owned())));
+                return Err(origin.fatal(0, Some(1), message, Some("rename one of them in the export")));
             }
         }
         for required in &format.required {
             if !names.iter().any(|name| **name == **required) {
                 let found = names.join(", ");
-                let hint = Some(format!("the header has: {}; check delimiter and encoding", cut(&found)));
-                return Err(fatal(&source, 0, Some(1), format!("the header has no column '{required}'"), hint));
+                let hint = format!("the header has: {}; check delimiter and encoding", cut(&found));
+                let message = format!("the header has no column '{required}'");
+                return Err(origin.fatal(0, Some(1), message, Some(&hint)));
             }
         }
-        Ok(Self { reader, names, null: format.null.clone(), source, row, number: 0, ended: false })
-    }
-
-    fn place(&self, line: Option<u64>) -> Place {
-        Place { source: Some(Arc::clone(&self.source)), record: self.number, line }
+        let (null, trailer) = (format.null.clone(), format.trailer.clone());
+        Ok(Self { reader, names, null, trailer, origin, row, number: 0, ended: false })
     }
 
     fn record(&self, line: Option<u64>) -> Result<Record, ReadError> {
-        let place = self.place(line);
-        let refuse = |message: String| ReadError::Record { place: place.clone(), message };
+        let refuse = |message: String| self.origin.refused(self.number, line, message);
         if self.row.len() != self.names.len() {
             let (found, wanted) = (self.row.len(), self.names.len());
             return Err(refuse(format!(
@@ -108,21 +119,29 @@ impl CsvReader {
         }
         let mut fields = Map::with_capacity(self.names.len());
         let last = self.names.len().saturating_sub(1);
-        for (at, (name, field)) in self.names.iter().zip(&self.row).enumerate() {
-            let field = if at == last { field.strip_suffix('\r').unwrap_or(field) } else { field };
-            if field.len() > LONGEST_FIELD {
-                return Err(refuse(format!("the field '{name}' is longer than {LONGEST_FIELD} bytes")));
-            }
-            if let Some(control) = field.chars().find(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')) {
-                return Err(refuse(format!(
-                    "the field '{name}' has the control character U+{:04X}",
-                    u32::from(control)
-                )));
-            }
-            let empty = field.is_empty() || self.null.iter().any(|null| null == field);
-            fields.push(Arc::clone(name), if empty { Value::Null } else { Value::Text(field.to_owned()) });
+        for (at, (name, text)) in self.names.iter().zip(&self.row).enumerate() {
+            let text = if at == last { text.strip_suffix('\r').unwrap_or(text) } else { text };
+            fields.push(Arc::clone(name), field(name, text, &self.null).map_err(refuse)?);
         }
-        Ok(Record { fields, place })
+        Ok(Record { fields, place: self.origin.place(self.number, line) })
+    }
+
+    /// Checks the row that ends the table, and that it does.
+    fn end(&mut self, trailer: &Trailer, line: Option<u64>) -> Result<(), ReadError> {
+        let fatal = |message: String| {
+            Err(self.origin.fatal(self.number, line, message, Some("the file may be cut off; have it exported again")))
+        };
+        if let Some(at) = trailer.count {
+            let written = self.row.get(at.saturating_sub(1)).unwrap_or_default().trim();
+            if written.parse() != Ok(self.number) {
+                return fatal(format!("the last row counts '{}' rows, and there are {}", cut(written), self.number));
+            }
+        }
+        match self.reader.read_record(&mut self.row) {
+            Ok(false) => Ok(()),
+            Ok(true) => fatal(format!("rows follow the last row, '{}'", cut(&trailer.first))),
+            Err(error) => Err(read_failed(&self.origin, self.number, &error)),
+        }
     }
 }
 
@@ -134,17 +153,24 @@ impl Reader for CsvReader {
         match self.reader.read_record(&mut self.row) {
             Ok(false) => {
                 self.ended = true;
-                None
+                let Trailer { first, .. } = self.trailer.as_ref()?;
+                let message = format!("the file ends without its last row, '{}': it was cut off", cut(first));
+                Some(Err(self.origin.fatal(self.number, None, message, Some("have it exported again"))))
             }
             Ok(true) => {
-                self.number += 1;
                 let line = self.row.position().map(csv::Position::line);
+                let first = self.row.get(0).map(|text| text.trim_end_matches('\r'));
+                if let Some(trailer) = self.trailer.take_if(|trailer| first == Some(trailer.first.as_str())) {
+                    self.ended = true;
+                    return self.end(&trailer, line).err().map(Err);
+                }
+                self.number += 1;
                 Some(self.record(line))
             }
             Err(error) => {
                 self.ended = true;
                 self.number += 1;
-                Some(Err(read_failed(&self.source, self.number, &error)))
+                Some(Err(read_failed(&self.origin, self.number, &error)))
             }
         }
     }
@@ -152,7 +178,7 @@ impl Reader for CsvReader {
 
 impl std::fmt::Debug for CsvReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CsvReader").field("source", &self.source).field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("CsvReader").field("origin", &self.origin).field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -194,22 +220,13 @@ fn refused(message: String) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, message)
 }
 
-fn read_failed(source: &Arc<str>, record: u64, error: &csv::Error) -> ReadError {
+fn read_failed(origin: &Origin, record: u64, error: &csv::Error) -> ReadError {
     let line = error.position().map(csv::Position::line);
     let message = match error.kind() {
         csv::ErrorKind::Io(io) => io.to_string(),
         _ => error.to_string(),
     };
-    fatal(source, record, line, message, None)
-}
-
-fn fatal(source: &Arc<str>, record: u64, line: Option<u64>, message: String, hint: Option<String>) -> ReadError {
-    ReadError::Fatal { place: Place { source: Some(Arc::clone(source)), record, line }, message, hint }
-}
-
-fn cut(text: &str) -> String {
-    const LENGTH: usize = 300;
-    if text.chars().count() <= LENGTH { text.to_owned() } else { text.chars().take(LENGTH).chain(['…']).collect() }
+    origin.fatal(record, line, message, None)
 }
 
 #[cfg(test)]
@@ -287,5 +304,20 @@ mod tests {
     fn columns_by_position_have_the_names_given() {
         let format = Format { columns: Some(vec!["nr".to_owned(), "naam".to_owned()]), ..semicolons() };
         assert_eq!(read("1;A\n", &format)[0], Ok(vec![r#"nr="1""#.to_owned(), r#"naam="A""#.to_owned()]));
+    }
+
+    #[test]
+    fn a_table_without_its_last_row_was_cut_off() {
+        let format =
+            Format { trailer: Some(Trailer { first: "EINDE".to_owned(), count: Some(2) }), ..Format::default() };
+        let rows = |text: &str| read(text, &format);
+        let whole = rows("Nr,Naam\r\n1,A\r\n2,B\r\nEINDE,2\r\n");
+        assert_eq!(whole.len(), 2, "{whole:?}");
+        assert!(whole.iter().all(Result::is_ok), "{whole:?}");
+        let last = |text: &str| rows(text).pop().unwrap().unwrap_err();
+        assert!(last("Nr,Naam\n1,A\n2,B\n").contains("cut off"));
+        assert!(last("Nr,Naam\n1,A\nEINDE,2\n").contains("counts '2' rows, and there are 1"));
+        assert!(last("Nr,Naam\n1,A\n2,B\nEINDE,2\n3,C\n").contains("rows follow"));
+        assert!(last("Nr,Naam\nEINDE\n").contains("counts ''"));
     }
 }

@@ -1,9 +1,19 @@
-//! Formats: from bytes to records, one at a time, whatever the size of the source.
+//! Formats: from bytes to records, one at a time, whatever the size of the source, and from a request to bytes.
 
 pub mod csv;
 mod decode;
+pub mod fixed;
+pub mod group;
+pub mod json;
+mod lines;
+pub mod ndjson;
+mod objects;
+mod origin;
+pub mod write;
+pub mod xml;
 
 pub use decode::{Encoding, decoded};
+pub use xml::Path;
 
 use crate::record::{Place, Record};
 
@@ -12,6 +22,15 @@ pub const LONGEST_FIELD: usize = 10_000_000;
 
 /// Most columns of a table.
 pub const MOST_COLUMNS: usize = 10_000;
+
+/// The longest record of a nested format, in bytes.
+pub const LONGEST_RECORD: usize = 5 * LONGEST_FIELD;
+
+/// Most values in one record of a nested format: fields, elements of lists, attributes.
+pub const MOST_VALUES: usize = 500_000;
+
+/// How deep records and documents may be nested.
+pub const DEEPEST: usize = 100;
 
 /// Reads the records of a source.
 pub trait Reader: Send {

@@ -6,11 +6,8 @@ use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{Known, ListQuery, Owned, Part, Parts, Result, Source, SourceId, Stored};
-use super::{SqliteStore, rows};
+use super::{LOOKUP, SqliteStore, rows};
 use crate::model::{Entity, Key, PartKind};
-
-/// Keys looked up by one statement; SQLite allows 32,766 bound values.
-const LOOKUP: usize = 2000;
 
 #[async_trait]
 impl Parts for SqliteStore {
@@ -22,22 +19,23 @@ impl Parts for SqliteStore {
             .bind(kind.name())
             .execute(&mut *tx)
             .await?;
-        let row =
-            sqlx::query("SELECT id, verified_at, place FROM source WHERE connection = ? AND stream = ? AND kind = ?")
-                .bind(connection)
-                .bind(stream)
-                .bind(kind.name())
-                .fetch_one(&mut *tx)
-                .await?;
+        let row = sqlx::query("SELECT * FROM source WHERE connection = ? AND stream = ? AND kind = ?")
+            .bind(connection)
+            .bind(stream)
+            .bind(kind.name())
+            .fetch_one(&mut *tx)
+            .await?;
         tx.commit().await?;
-        Ok(Source {
-            id: row.try_get("id")?,
-            connection: connection.to_owned(),
-            stream: stream.to_owned(),
-            kind,
-            verified_at: row.try_get::<Option<i64>, _>("verified_at")?.map(rows::instant).transpose()?,
-            place: row.try_get::<Option<String>, _>("place")?.as_deref().map(rows::json).transpose()?,
-        })
+        rows::source(&row)
+    }
+
+    async fn sources(&self) -> Result<Vec<Source>> {
+        sqlx::query("SELECT * FROM source ORDER BY connection, stream, kind")
+            .fetch_all(&self.reader)
+            .await?
+            .iter()
+            .map(rows::source)
+            .collect()
     }
 
     async fn known(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<Known>>> {
@@ -62,19 +60,16 @@ impl Parts for SqliteStore {
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>> {
         let mut found = HashMap::with_capacity(keys.len());
         for chunk in keys.chunks(LOOKUP / 3) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "SELECT p.company, p.number, p.part, p.source, p.source_key, s.connection \
-                 FROM part p JOIN source s ON s.id = p.source WHERE p.source_key IS NOT NULL AND p.entity = ",
+            let mut query = QueryBuilder::<Sqlite>::new("WITH k (company, number, part) AS (");
+            query.push_values(chunk, |mut row, (key, part)| {
+                row.push_bind(key.company.clone()).push_bind(key.number.clone()).push_bind(part.clone());
+            });
+            query.push(
+                ") SELECT p.company, p.number, p.part, p.source, p.source_key, s.connection FROM k CROSS JOIN part p \
+                 ON p.company = k.company AND p.number = k.number AND p.part = k.part \
+                 JOIN source s ON s.id = p.source WHERE p.source_key IS NOT NULL AND p.entity = ",
             );
             query.push_bind(kind.entity().name()).push(" AND p.kind = ").push_bind(kind.name());
-            query.push(" AND (p.company, p.number, p.part) IN (VALUES ");
-            let mut list = query.separated(", ");
-            for (key, part) in chunk {
-                list.push("(").push_bind_unseparated(key.company.clone());
-                list.push_unseparated(", ").push_bind_unseparated(key.number.clone());
-                list.push_unseparated(", ").push_bind_unseparated(part.clone()).push_unseparated(")");
-            }
-            query.push(")");
             for row in query.build().fetch_all(&self.reader).await? {
                 let owned = Owned {
                     source: row.try_get("source")?,
@@ -114,15 +109,10 @@ impl Parts for SqliteStore {
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for chunk in keys.chunks(LOOKUP / 2) {
-            let mut query = QueryBuilder::<Sqlite>::new(rows::PART);
+            let mut query = rows::with_keys(chunk);
+            query.push(rows::PART_OF_KEYS);
             query.push("WHERE p.source_key IS NOT NULL AND p.entity = ").push_bind(entity.name());
-            query.push(" AND (p.company, p.number) IN (VALUES ");
-            let mut list = query.separated(", ");
-            for key in chunk {
-                list.push("(").push_bind_unseparated(key.company.clone()).push_unseparated(", ");
-                list.push_bind_unseparated(key.number.clone()).push_unseparated(")");
-            }
-            query.push(") ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
+            query.push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
             for row in query.build().fetch_all(&self.reader).await? {
                 parts.push(rows::part(&row)?);
             }

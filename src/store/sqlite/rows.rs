@@ -2,19 +2,44 @@
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
 
-use super::super::{Known, Part, Result, Run, RunState, StoreError, Stored};
+use super::super::{Known, Part, Result, Run, RunState, Source, StoreError, Stored};
 use crate::model::hash::ContentHash;
 use crate::model::{Key, PartKind};
 
+macro_rules! part_from {
+    ($from:literal) => {
+        concat!(
+            "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, p.source_key, \
+             p.run, p.mapping, p.changed_at, p.sequence FROM ",
+            $from,
+            " JOIN source s ON s.id = p.source "
+        )
+    };
+}
+
 /// What a part is selected with.
-pub(super) const PART: &str = "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, \
-     p.source_key, p.run, p.mapping, p.changed_at, p.sequence FROM part p JOIN source s ON s.id = p.source ";
+pub(super) const PART: &str = part_from!("part p");
+
+/// What the parts of entities are selected with, after [`with_keys`].
+pub(super) const PART_OF_KEYS: &str =
+    part_from!("k CROSS JOIN part p ON p.company = k.company AND p.number = k.number");
 
 /// What a run is selected with.
 pub(super) const RUN: &str = "SELECT r.*, s.connection, s.stream, s.kind FROM run r JOIN source s ON s.id = r.source ";
+
+pub(super) fn source(row: &SqliteRow) -> Result<Source> {
+    Ok(Source {
+        id: row.try_get("id")?,
+        connection: row.try_get("connection")?,
+        stream: row.try_get("stream")?,
+        kind: kind(row)?,
+        verified_at: row.try_get::<Option<i64>, _>("verified_at")?.map(instant).transpose()?,
+        place: row.try_get::<Option<String>, _>("place")?.as_deref().map(json).transpose()?,
+    })
+}
 
 pub(super) fn part(row: &SqliteRow) -> Result<Part> {
     Ok(Part {
@@ -48,6 +73,7 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run> {
         place: row.try_get::<Option<String>, _>("place")?.as_deref().map(json).transpose()?,
         mapping: row.try_get("mapping")?,
         reason: row.try_get("reason")?,
+        loading: row.try_get("loading")?,
         started_at: instant(row.try_get("started_at")?)?,
         ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(instant).transpose()?,
     })
@@ -100,4 +126,15 @@ pub(super) fn instant(microseconds: i64) -> Result<Timestamp> {
 
 pub(super) fn unreadable(what: &'static str, message: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unreadable { what, message: message.to_string() }
+}
+
+/// Begins a statement over the entities with these keys, the rows of `k`; there must be one at least. Joined from `k`
+/// to what is looked up, it walks an index; as a list of pairs after `IN` it would read the whole table.
+pub(super) fn with_keys<'a>(keys: impl IntoIterator<Item = &'a Key>) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new("WITH k (company, number) AS (");
+    query.push_values(keys, |mut row, key| {
+        row.push_bind(key.company.clone()).push_bind(key.number.clone());
+    });
+    query.push(") ");
+    query
 }

@@ -1,11 +1,16 @@
 //! Runs: what is staged, held, applied and rejected.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Value;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
-use super::super::{Applied, Difference, Page, Rejection, Result, Run, RunFilter, Runs, SourceId};
-use super::{SqliteStore, rows, write};
+use super::super::{
+    Applied, Difference, KnownRejection, Page, Rejection, Result, Run, RunFilter, Runs, SourceId, Taken,
+};
+use super::{LOOKUP, SqliteStore, rows, write};
 
 #[async_trait]
 impl Runs for SqliteStore {
@@ -71,13 +76,8 @@ impl Runs for SqliteStore {
         let mut tx = self.write().await?;
         save(&mut tx, run).await?;
         drop_staged(&mut tx, &run.id).await?;
-        if run.complete {
-            // What a complete pass did not reject again is mended or gone.
-            sqlx::query("DELETE FROM rejected WHERE source = ? AND run <> ?")
-                .bind(run.source)
-                .bind(&run.id)
-                .execute(&mut *tx)
-                .await?;
+        if let Some(place) = &run.place {
+            take(&mut tx, run.source, &Taken { identity: place.clone(), mapping: run.mapping.clone() }).await?;
         }
         sqlx::query("UPDATE source SET verified_at = ?, place = ? WHERE id = ?")
             .bind(run.ended_at.unwrap_or_else(Timestamp::now).as_microsecond())
@@ -121,18 +121,21 @@ impl Runs for SqliteStore {
         write::staged(&mut connection, run, after, limit).await
     }
 
-    async fn rejections(&self, source: Option<SourceId>, limit: u32) -> Result<Vec<Rejection>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM rejected");
+    async fn rejections(&self, source: Option<SourceId>, after: i64, limit: u32) -> Result<Vec<Rejection>> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM rejected WHERE id > ");
+        query.push_bind(after);
         if let Some(source) = source {
-            query.push(" WHERE source = ").push_bind(source);
+            query.push(" AND source = ").push_bind(source);
         }
-        query.push(" ORDER BY source, source_key LIMIT ").push_bind(limit);
+        query.push(" ORDER BY id LIMIT ").push_bind(limit);
         let mut rejections = Vec::new();
         for row in query.build().fetch_all(&self.reader).await? {
             rejections.push(Rejection {
+                id: row.try_get("id")?,
                 source: row.try_get("source")?,
                 run: row.try_get("run")?,
                 source_key: row.try_get("source_key")?,
+                digest: rows::hash(&row.try_get::<Vec<u8>, _>("digest")?)?,
                 place: row.try_get("place")?,
                 reason: row.try_get("reason")?,
                 record: rows::json(&row.try_get::<String, _>("record")?)?,
@@ -141,6 +144,87 @@ impl Runs for SqliteStore {
         }
         Ok(rejections)
     }
+
+    async fn rejected(&self) -> Result<Vec<(SourceId, u64)>> {
+        let mut counts = Vec::new();
+        let rows = sqlx::query("SELECT source, COUNT(*) AS count FROM rejected GROUP BY source")
+            .fetch_all(&self.reader)
+            .await?;
+        for row in &rows {
+            counts.push((row.try_get("source")?, row.try_get::<i64, _>("count")?.unsigned_abs()));
+        }
+        Ok(counts)
+    }
+
+    async fn known_rejections(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<KnownRejection>>> {
+        let mut found = HashMap::new();
+        for chunk in keys.chunks(LOOKUP) {
+            let mut query = QueryBuilder::<Sqlite>::new("SELECT source_key, id, digest FROM rejected WHERE source = ");
+            query.push_bind(source).push(" AND source_key IN (");
+            let mut list = query.separated(", ");
+            for key in chunk {
+                list.push_bind(key.clone());
+            }
+            query.push(")");
+            for row in query.build().fetch_all(&self.reader).await? {
+                let digest = rows::hash(&row.try_get::<Vec<u8>, _>("digest")?)?;
+                let known = KnownRejection { id: row.try_get("id")?, digest };
+                found.insert(row.try_get::<String, _>("source_key")?, known);
+            }
+        }
+        Ok(keys.iter().map(|key| found.get(key).copied()).collect())
+    }
+
+    async fn taken(&self, source: SourceId) -> Result<Vec<Taken>> {
+        sqlx::query("SELECT identity, mapping FROM taken WHERE source = ?")
+            .bind(source)
+            .fetch_all(&self.reader)
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(Taken {
+                    identity: rows::json(&row.try_get::<String, _>("identity")?)?,
+                    mapping: row.try_get("mapping")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn take(&self, source: SourceId, taken: &Taken) -> Result<()> {
+        let mut tx = self.write().await?;
+        take(&mut tx, source, taken).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn forget_taken(&self, source: SourceId, before: Timestamp, but: &[Value]) -> Result<()> {
+        let mut tx = self.write().await?;
+        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM taken WHERE source = ");
+        query.push_bind(source).push(" AND at < ").push_bind(before.as_microsecond());
+        if !but.is_empty() {
+            query.push(" AND identity NOT IN (");
+            let mut list = query.separated(", ");
+            for identity in but {
+                list.push_bind(identity.to_string());
+            }
+            query.push(")");
+        }
+        query.build().execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn take(tx: &mut SqliteConnection, source: SourceId, taken: &Taken) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO taken (source, identity, mapping, at) VALUES (?, ?, ?, ?) \
+         ON CONFLICT DO UPDATE SET mapping = excluded.mapping, at = excluded.at",
+    )
+    .bind(source)
+    .bind(taken.identity.to_string())
+    .bind(&taken.mapping)
+    .bind(Timestamp::now().as_microsecond())
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
 }
 
 /// Notes what a page brought beside its differences.
@@ -154,15 +238,15 @@ async fn note(tx: &mut SqliteConnection, run: &Run, page: &Page) -> Result<()> {
             .await?;
     }
     for rejection in &page.rejections {
-        // A record that fails again for the same reason is the same finding, seen again: its time stays.
         sqlx::query(
-            "INSERT INTO rejected (source, source_key, run, place, reason, record, at) VALUES (?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (source, source_key) DO UPDATE SET run = excluded.run, place = excluded.place, \
-             at = CASE WHEN reason = excluded.reason AND record = excluded.record THEN at ELSE excluded.at END, \
-             reason = excluded.reason, record = excluded.record",
+            "INSERT INTO rejected (source, source_key, digest, run, place, reason, record, at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, source_key) DO UPDATE SET \
+             digest = excluded.digest, run = excluded.run, place = excluded.place, reason = excluded.reason, \
+             record = excluded.record, at = excluded.at",
         )
         .bind(run.source)
         .bind(&rejection.source_key)
+        .bind(rejection.digest.to_vec())
         .bind(&rejection.run)
         .bind(&rejection.place)
         .bind(&rejection.reason)
@@ -171,12 +255,14 @@ async fn note(tx: &mut SqliteConnection, run: &Run, page: &Page) -> Result<()> {
         .execute(&mut *tx)
         .await?;
     }
-    for key in &page.taken {
-        sqlx::query("DELETE FROM rejected WHERE source = ? AND source_key = ?")
-            .bind(run.source)
-            .bind(key)
-            .execute(&mut *tx)
-            .await?;
+    for mended in page.mended.chunks(LOOKUP) {
+        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM rejected WHERE id IN (");
+        let mut list = query.separated(", ");
+        for id in mended {
+            list.push_bind(*id);
+        }
+        query.push(")");
+        query.build().execute(&mut *tx).await?;
     }
     save(tx, run).await
 }
@@ -184,8 +270,8 @@ async fn note(tx: &mut SqliteConnection, run: &Run, page: &Page) -> Result<()> {
 async fn save(tx: &mut SqliteConnection, run: &Run) -> Result<()> {
     let counts = serde_json::to_string(&run.counts).map_err(|e| rows::unreadable("counts", &e))?;
     sqlx::query(
-        "INSERT INTO run (id, source, complete, state, counts, pages, place, mapping, reason, started_at, ended_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+        "INSERT INTO run (id, source, complete, state, counts, pages, place, mapping, reason, loading, started_at, \
+         ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
          counts = excluded.counts, pages = excluded.pages, place = excluded.place, reason = excluded.reason, \
          ended_at = excluded.ended_at",
     )
@@ -198,6 +284,7 @@ async fn save(tx: &mut SqliteConnection, run: &Run) -> Result<()> {
     .bind(run.place.as_ref().map(ToString::to_string))
     .bind(&run.mapping)
     .bind(&run.reason)
+    .bind(run.loading)
     .bind(run.started_at.as_microsecond())
     .bind(run.ended_at.map(Timestamp::as_microsecond))
     .execute(&mut *tx)

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::super::{Applied, Difference, Operation, Result, Run};
+use super::members;
 use crate::model::PartKind;
 
-/// Rows of one insert: 17 columns each, within SQLite's 32,766 bound values.
+/// Rows of one insert: at most 17 columns each, within SQLite's 32,766 bound values.
 const INSERT: usize = 200;
 
 /// Applies differences in order, each only where the stored hash is the one it was made against.
@@ -16,6 +17,7 @@ pub(super) async fn apply(tx: &mut SqliteConnection, run: &Run, differences: &[D
     let mut applied = Applied::default();
     let mut rest = differences;
     while let Some(first) = rest.first() {
+        let begun = sequence;
         let fresh = rest.iter().take(INSERT).take_while(|d| is_new(d)).count();
         let written = if fresh > 0 {
             insert(tx, run, &rest[..fresh], &mut sequence).await?
@@ -25,6 +27,9 @@ pub(super) async fn apply(tx: &mut SqliteConnection, run: &Run, differences: &[D
         let taken = fresh.max(1);
         applied.applied += written;
         applied.superseded += taken as u64 - written;
+        if run.kind == PartKind::Customer && written > 0 {
+            members::follow(tx, &rest[..taken], begun, &mut sequence).await?;
+        }
         for difference in &rest[..taken] {
             if !run.kind.is_main() && difference.operation != Operation::Recognise {
                 sequence += 1;
@@ -56,9 +61,10 @@ async fn insert(tx: &mut SqliteConnection, run: &Run, differences: &[Difference]
     let entity = run.kind.entity().name();
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO part (source, source_key, entity, kind, company, number, part, who, what, content, hash, \
-         source_hash, run, mapping, changed_at, sequence) ",
+         source_hash, run, mapping, changed_at, sequence, born) ",
     );
     query.push_values(differences, |mut row, d| {
+        let sequence = next(run.kind, sequence);
         row.push_bind(run.source)
             .push_bind(d.source_key.clone())
             .push_bind(entity)
@@ -74,13 +80,15 @@ async fn insert(tx: &mut SqliteConnection, run: &Run, differences: &[Difference]
             .push_bind(run.id.clone())
             .push_bind(run.mapping.clone())
             .push_bind(now)
-            .push_bind(next(run.kind, sequence));
+            .push_bind(sequence)
+            .push_bind(sequence);
     });
     query.push(
         " ON CONFLICT (entity, company, number, kind, part) DO UPDATE SET source = excluded.source, \
          source_key = excluded.source_key, who = excluded.who, what = excluded.what, content = excluded.content, \
          hash = excluded.hash, source_hash = excluded.source_hash, run = excluded.run, mapping = excluded.mapping, \
-         changed_at = excluded.changed_at, sequence = excluded.sequence WHERE part.source_key IS NULL",
+         changed_at = excluded.changed_at, sequence = excluded.sequence, born = excluded.born \
+         WHERE part.source_key IS NULL",
     );
     Ok(query.build().execute(&mut *tx).await?.rows_affected())
 }
@@ -89,12 +97,15 @@ async fn insert(tx: &mut SqliteConnection, run: &Run, differences: &[Difference]
 async fn one(tx: &mut SqliteConnection, run: &Run, d: &Difference, sequence: &mut i64) -> Result<u64> {
     let now = Timestamp::now().as_microsecond();
     let before = d.before.map(|h| h.to_vec());
+    let number = if d.operation == Operation::Recognise { None } else { next(run.kind, sequence) };
     let query = match d.operation {
         Operation::Upsert => sqlx::query(
-            "UPDATE part SET who = ?, what = ?, content = ?, hash = ?, source_hash = ?, run = ?, mapping = ?, \
-             changed_at = ?, sequence = ? WHERE source = ? AND source_key = ? AND company = ? AND number = ? AND part = ? \
-             AND hash = ?",
+            "UPDATE part SET born = CASE WHEN who IS ? THEN born ELSE ? END, who = ?, what = ?, content = ?, hash = ?, \
+             source_hash = ?, run = ?, mapping = ?, changed_at = ?, sequence = ? \
+             WHERE source = ? AND source_key = ? AND company = ? AND number = ? AND part = ? AND hash = ?",
         )
+        .bind(d.who.clone())
+        .bind(number)
         .bind(d.who.clone())
         .bind(d.what.clone())
         .bind(d.content.as_ref().map(ToString::to_string))
@@ -103,7 +114,7 @@ async fn one(tx: &mut SqliteConnection, run: &Run, d: &Difference, sequence: &mu
         .bind(run.id.clone())
         .bind(run.mapping.clone())
         .bind(now)
-        .bind(next(run.kind, sequence)),
+        .bind(number),
         Operation::Delete => sqlx::query(
             "UPDATE part SET source_key = NULL, content = NULL, hash = NULL, source_hash = NULL, run = ?, mapping = ?, \
              changed_at = ?, sequence = ? WHERE source = ? AND source_key = ? AND company = ? AND number = ? AND part = ? \
@@ -112,7 +123,7 @@ async fn one(tx: &mut SqliteConnection, run: &Run, d: &Difference, sequence: &mu
         .bind(run.id.clone())
         .bind(run.mapping.clone())
         .bind(now)
-        .bind(next(run.kind, sequence)),
+        .bind(number),
         Operation::Recognise => sqlx::query(
             "UPDATE part SET source_hash = ?, mapping = ? WHERE source = ? AND source_key = ? AND company = ? \
              AND number = ? AND part = ? AND hash = ?",
@@ -179,6 +190,7 @@ pub(super) async fn staged(
             before: hash("before")?,
             after: hash("after")?,
             source_hash: super::rows::hash(&row.try_get::<Vec<u8>, _>("source_hash")?)?,
+            shops: row.try_get::<Option<String>, _>("shops")?.as_deref().map(super::rows::json).transpose()?,
         });
     }
     Ok(differences)
@@ -189,7 +201,7 @@ pub(super) async fn stage(tx: &mut SqliteConnection, run: &str, differences: &[D
     for chunk in differences.chunks(INSERT) {
         let mut query = QueryBuilder::<Sqlite>::new(
             "INSERT INTO staged (run, position, operation, source_key, company, number, part, who, what, content, \
-             before, after, source_hash) ",
+             before, after, source_hash, shops) ",
         );
         query.push_values(chunk, |mut row, d| {
             row.push_bind(run.to_owned())
@@ -204,7 +216,8 @@ pub(super) async fn stage(tx: &mut SqliteConnection, run: &str, differences: &[D
                 .push_bind(d.content.as_ref().map(ToString::to_string))
                 .push_bind(d.before.map(|h| h.to_vec()))
                 .push_bind(d.after.map(|h| h.to_vec()))
-                .push_bind(d.source_hash.to_vec());
+                .push_bind(d.source_hash.to_vec())
+                .push_bind(d.shops.as_ref().map(|shops| serde_json::Value::from(shops.clone()).to_string()));
         });
         query.build().execute(&mut *tx).await?;
     }

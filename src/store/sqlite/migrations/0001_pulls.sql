@@ -52,6 +52,7 @@ CREATE TABLE run (
     place      TEXT,
     mapping    TEXT NOT NULL,
     reason     TEXT,
+    loading    INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at   INTEGER
 ) STRICT;
@@ -82,12 +83,23 @@ CREATE TABLE seen (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE rejected (
+    id         INTEGER PRIMARY KEY,
     source     INTEGER NOT NULL REFERENCES source (id),
     source_key TEXT NOT NULL,
+    digest     BLOB NOT NULL,
     run        TEXT NOT NULL,
     place      TEXT NOT NULL,
     reason     TEXT NOT NULL,
     record     TEXT NOT NULL,
     at         INTEGER NOT NULL,
-    PRIMARY KEY (source, source_key)
+    UNIQUE (source, source_key)
+) STRICT;
+
+-- What was read to its end: a file by name, length and time of modification, with the mapping that took it.
+CREATE TABLE taken (
+    source   INTEGER NOT NULL REFERENCES source (id),
+    identity TEXT NOT NULL,
+    mapping  TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (source, identity)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,241 @@
+//! What the admin routes ask of the running daemon: the trait that it implements, and what travels over it.
+//!
+//! What does not live here: doing any of it (`daemon`), and the routes themselves (`admin`).
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::Problems;
+use crate::store::{Run, StoreError};
+
+/// What an operator can have the daemon do.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Pulls a connection's entities now and waits for the end: one report for each source that was read.
+    async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError>;
+
+    /// Reads and maps some records and stores nothing.
+    async fn preview(&self, request: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError>;
+
+    /// Applies a held run.
+    async fn approve(&self, run: &str) -> Result<Run, ControlError>;
+
+    /// Drops what a held run staged.
+    async fn refuse(&self, run: &str, reason: &str) -> Result<Run, ControlError>;
+
+    /// Reads configuration, manifests and mappings again; where one is faulty, what runs stays in force.
+    async fn reload(&self) -> Result<ReloadReport, ControlError>;
+
+    /// What runs, and how it is.
+    async fn status(&self) -> Status;
+
+    /// Tries every connection.
+    async fn probe(&self) -> Vec<Check>;
+}
+
+/// Which pulls to execute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncRequest {
+    /// The connection.
+    pub connection: String,
+    /// One entity; absent: each that the configuration pulls from the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
+    /// Whether everything is read, so that what disappeared is noticed.
+    #[serde(default)]
+    pub full: bool,
+    /// Whether to say what would change and leave the store as it is.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What became of one pull.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncReport {
+    /// The connection.
+    pub connection: String,
+    /// The entity.
+    pub entity: String,
+    /// What was read, such as the name of a file; absent where there was nothing to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How it ended.
+    pub outcome: SyncOutcome,
+    /// The run with its counts; absent where none began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Why it failed or is held, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// How a pull ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncOutcome {
+    /// What was read is stored.
+    Done,
+    /// There was nothing new to read.
+    Nothing,
+    /// The guard holds it.
+    Held,
+    /// A dry run: nothing is stored.
+    Tried,
+    /// It failed.
+    Failed,
+}
+
+/// Which records to show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// The connection.
+    pub connection: String,
+    /// The entity.
+    pub entity: String,
+    /// At most so many records.
+    #[serde(default = "preview_limit")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: u32,
+}
+
+fn preview_limit() -> u32 {
+    10
+}
+
+/// A record as it was read, and what the mapping makes of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewRecord {
+    /// Where it stands.
+    pub place: String,
+    /// The record as it was read.
+    pub source: Value,
+    /// What the mapping comes to.
+    pub outcome: PreviewOutcome,
+    /// The canonical content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Value>,
+    /// Why it is rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The canonical content that is stored now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Value>,
+}
+
+/// What a mapping makes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviewOutcome {
+    /// A part.
+    Part,
+    /// Nothing: the mapping leaves the record out.
+    Skipped,
+    /// The record says that its part is gone.
+    Deleted,
+    /// It is not taken.
+    Rejected,
+}
+
+/// What a reload changed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadReport {
+    /// What is in force now and was not before, in words.
+    pub changed: Vec<String>,
+    /// What comes into force only when the daemon starts again.
+    pub needs_restart: Vec<String>,
+    /// What is possible but unwise.
+    pub warnings: Vec<String>,
+}
+
+/// What runs, and how it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// When the daemon started.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: Timestamp,
+    /// The store.
+    pub store: Check,
+    /// The queue.
+    pub queue: Check,
+    /// The connections.
+    pub connections: Vec<ConnectionStatus>,
+}
+
+/// How a connection is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionStatus {
+    /// Its name.
+    pub name: String,
+    /// Its connector.
+    pub connector: String,
+    /// Whether it could be used when it was last tried.
+    pub reachable: bool,
+    /// Why not, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What is pulled from it.
+    pub syncs: Vec<SyncStatus>,
+}
+
+/// How a pull is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SyncStatus {
+    /// The entity.
+    pub entity: String,
+    /// `idle`, `running`, or the state of the newest run where it needs a person: `held`, `failed`.
+    pub state: String,
+    /// The end of the newest run that ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub verified_at: Option<Timestamp>,
+    /// The newest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<String>,
+    /// When the next one is due; absent where it runs only on demand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub next_run_at: Option<Timestamp>,
+}
+
+/// Whether something works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What was tried.
+    pub name: String,
+    /// Whether it works.
+    pub ok: bool,
+    /// What was found, or what is wrong and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Why the daemon did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// What is named does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// It cannot be done in the present state.
+    #[error("{0}")]
+    Conflict(String),
+    /// The request makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// Files are faulty; what ran before still does.
+    #[error("{0}")]
+    Faulty(Problems),
+    /// The daemon or the system behind a connection cannot do it now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,108 @@
+//! Reading pages of records and keying them: each gets the key that makes it the same record in the next run, and the
+//! digest that tells whether it is as it was.
+
+use tokio::sync::mpsc;
+
+use super::page::unreadable_digest;
+use super::run::SyncError;
+use crate::connector::format::{ReadError, Reader};
+use crate::mapping::{Mapping, Setting};
+use crate::record::{Map, Place, Record};
+
+/// Records of a page.
+const PAGE: usize = 1000;
+
+/// A record with its key and digest.
+pub(super) struct Keyed {
+    /// Its key in the source; where that cannot be told, its place.
+    pub key: String,
+    /// A digest of the record and of whatever else decides the outcome.
+    pub digest: [u8; 16],
+    /// Where it stands.
+    pub place: Place,
+    /// Its fields.
+    pub fields: Map,
+    /// Why its key cannot be told.
+    pub unreadable: Option<String>,
+}
+
+/// Keys records as a mapping says.
+pub(super) struct Keyer<'a> {
+    mapping: &'a Mapping,
+    setting: &'a Setting,
+    salt: Vec<u8>,
+}
+
+impl<'a> Keyer<'a> {
+    /// Whatever decides the outcome beside the record salts the digests: with another mapping, company, zone or
+    /// setting nothing is recognised, and every record is mapped again.
+    pub(super) fn new(mapping: &'a Mapping, setting: &'a Setting) -> Self {
+        Self { mapping, setting, salt: salt(mapping, setting).into_bytes() }
+    }
+
+    fn key(&self, record: Result<Record, (Place, String)>) -> Keyed {
+        let (place, reason, fields) = match record {
+            Err((place, reason)) => (place, reason, Map::default()),
+            Ok(record) => match self.mapping.key(&record.fields, self.setting) {
+                Ok(key) => {
+                    let digest = record.digest(&self.salt);
+                    return Keyed { key, digest, place: record.place, fields: record.fields, unreadable: None };
+                }
+                Err(rejected) => (record.place, rejected.to_string(), record.fields),
+            },
+        };
+        let digest = unreadable_digest(&place, &reason, &self.salt);
+        Keyed { key: place.to_string(), digest, place, fields, unreadable: Some(reason) }
+    }
+
+    /// Reads and keys pages on the calling thread; ends early where nobody takes them any more.
+    pub(super) fn read(
+        &self,
+        mut reader: Box<dyn Reader>,
+        skip: u64,
+        pages: &mpsc::Sender<Vec<Keyed>>,
+    ) -> Result<(), SyncError> {
+        let mut page = Vec::with_capacity(PAGE);
+        let mut number = 0;
+        while let Some(record) = next(reader.as_mut())? {
+            number += 1;
+            if number <= skip {
+                continue;
+            }
+            page.push(self.key(record));
+            if page.len() == PAGE {
+                let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
+                if pages.blocking_send(full).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        if !page.is_empty() {
+            // Whoever took the pages has ended with an error of its own.
+            let _ = pages.blocking_send(page);
+        }
+        Ok(())
+    }
+}
+
+/// A digest's salt in words: what besides the record decides its outcome.
+pub(super) fn salt(mapping: &Mapping, setting: &Setting) -> String {
+    let zone = setting.zone.iana_name().unwrap_or_default();
+    [&*mapping.digest, &*setting.company, zone, &*setting.settings.to_json().to_string()].join("\0")
+}
+
+/// A record, or the place of one that cannot be taken and why.
+type Taken = Result<Record, (Place, String)>;
+
+/// The next record of a source, taken or not; nothing at its end.
+pub(super) fn next(reader: &mut dyn Reader) -> Result<Option<Taken>, SyncError> {
+    match reader.next() {
+        None => Ok(None),
+        Some(Ok(record)) => Ok(Some(Ok(record))),
+        Some(Err(ReadError::Record { place, message })) => Ok(Some(Err((place, message)))),
+        Some(Err(ReadError::Fatal { place, message, hint })) => {
+            let message = hint.map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
+            Err(SyncError::Source { place: place.to_string(), message })
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A pull: whatever a stream offers now is read, a run each; and what one would come to, without storing.
+//!
+//! What does not live here: when (`schedule`), and a single run (`run`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use tokio::sync::watch;
+
+use super::keyed;
+use super::plan::{Plan, Pull};
+use super::run::{Ended, Job, SyncError, approve, finish, refuse};
+use crate::connector::Offer;
+use crate::mapping::Outcome;
+use crate::model::Key;
+use crate::store::{Run, RunFilter, RunState, Source, SourceId, Store, Taken};
+
+/// What was read is remembered this long after it has gone.
+const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// Executes pulls, one of a source at a time.
+#[derive(Debug)]
+pub struct Puller {
+    store: Arc<dyn Store>,
+    stop: watch::Receiver<bool>,
+    busy: Mutex<HashMap<SourceId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A run of a pull and what it read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pulled {
+    /// What was read, as messages name it.
+    pub source: String,
+    /// The run.
+    pub run: Run,
+}
+
+/// A record as it is read and mapped, with what is stored of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Previewed {
+    /// Where it stands.
+    pub place: String,
+    /// As it was read.
+    pub source: Json,
+    /// What becomes of it: a part, nothing, a deletion, or the reason why it is rejected.
+    pub outcome: Result<Outcome, String>,
+    /// The stored content under its key.
+    pub stored: Option<Json>,
+}
+
+impl Puller {
+    /// Pulls into a store, until `stop` is true: then a run ends after its page.
+    pub fn new(store: Arc<dyn Store>, stop: watch::Receiver<bool>) -> Self {
+        Self { store, stop, busy: Mutex::default() }
+    }
+
+    /// Reads what the stream offers and was not taken yet; with `full`, a complete content that was taken is read again.
+    /// Calls `ended` after each run.
+    ///
+    /// # Errors
+    /// The first that a run fails with; runs before it stand.
+    pub async fn pull(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        full: bool,
+        mut ended: impl FnMut(&Pulled) + Send,
+    ) -> Result<Vec<Pulled>, SyncError> {
+        let source = self.source(pull).await?;
+        let busy = self.busy(source.id);
+        let _turn = busy.lock().await;
+        let mut pulled = Vec::new();
+        let mut note = |name: String, run: Run, pulled: &mut Vec<Pulled>| {
+            pulled.push(Pulled { source: name, run });
+            pulled.last().into_iter().for_each(&mut ended);
+        };
+        if let Some(Ended { run }) = finish(&self.store, source.id).await? {
+            note(source_name(&run), run, &mut pulled);
+        }
+        let offers = pull.link.connector.offers(&pull.mapping.stream).await?;
+        let identities: Vec<Json> = offers.iter().map(|offer| identity(offer, pull)).collect();
+        for (offer, identity) in offers.into_iter().zip(&identities) {
+            let taken = self.store.taken(source.id).await?;
+            if is_taken(&taken, &offer, identity, pull) && !(full && offer.complete) {
+                self.settle(plan, pull, &offer.identity).await?;
+                continue;
+            }
+            if !full && self.is_held(&source, identity, pull).await? {
+                // Deltas go on only once a person has decided.
+                break;
+            }
+            let (name, content) = (offer.name.clone(), offer.identity.clone());
+            // The run before it may have been the first: what it verified counts now.
+            let source = self.source(pull).await?;
+            let Ended { run } = self.job(plan, pull, source, offer, identity.clone()).await?.execute().await?;
+            let done = run.state == RunState::Done;
+            note(name, run, &mut pulled);
+            if !done {
+                break;
+            }
+            self.settle(plan, pull, &content).await?;
+        }
+        if !pulled.is_empty() {
+            let before = Timestamp::now().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
+            self.store.forget_taken(source.id, before, &identities).await?;
+        }
+        Ok(pulled)
+    }
+
+    /// What a pull would come to: nothing is stored.
+    ///
+    /// # Errors
+    /// The first that a run fails with.
+    pub async fn rehearse(&self, plan: &Plan, pull: &Pull) -> Result<Vec<Pulled>, SyncError> {
+        let mut pulled = Vec::new();
+        for offer in pull.link.connector.offers(&pull.mapping.stream).await? {
+            let source = self.source(pull).await?;
+            let identity = identity(&offer, pull);
+            let name = offer.name.clone();
+            let Ended { run } = self.job(plan, pull, source, offer, identity).await?.rehearse().await?;
+            pulled.push(Pulled { source: name, run });
+        }
+        Ok(pulled)
+    }
+
+    /// The first records that the stream offers, mapped and beside what is stored; nothing is written.
+    ///
+    /// # Errors
+    /// Where the stream cannot be read.
+    pub async fn preview(&self, pull: &Pull, limit: usize) -> Result<Vec<Previewed>, SyncError> {
+        let mut previewed = Vec::new();
+        for offer in pull.link.connector.offers(&pull.mapping.stream).await? {
+            if previewed.len() >= limit {
+                break;
+            }
+            let (mapping, setting) = (Arc::clone(&pull.mapping), pull.link.setting.clone());
+            let wanted = limit - previewed.len();
+            let records = tokio::task::spawn_blocking(move || {
+                let (mut reader, _) = offer.open()?;
+                let mut records = Vec::new();
+                while records.len() < wanted
+                    && let Some(taken) = keyed::next(reader.as_mut())?
+                {
+                    records.push(match taken {
+                        Err((place, reason)) => (place, Json::Null, Err(reason)),
+                        Ok(record) => {
+                            let outcome = mapping.apply(&record.fields, &setting).map_err(|r| r.to_string());
+                            (record.place, crate::record::Value::Map(record.fields).to_json(), outcome)
+                        }
+                    });
+                }
+                Ok::<_, SyncError>(records)
+            })
+            .await
+            .map_err(|_| SyncError::Stopped("the preview"))??;
+            for (place, source, outcome) in records {
+                let stored = match &outcome {
+                    Ok(Outcome::Part(part)) => {
+                        let key = Key::new(part.company.clone(), part.identity.number.clone());
+                        let parts = self.store.parts(pull.mapping.kind.entity(), &[key]).await?;
+                        let same = |p: &crate::store::Part| p.kind == pull.mapping.kind && p.part == part.identity.part;
+                        parts.into_iter().find(same).map(|p| p.content)
+                    }
+                    _ => None,
+                };
+                previewed.push(Previewed { place: place.to_string(), source, outcome, stored });
+            }
+        }
+        Ok(previewed)
+    }
+
+    /// Applies a held run, once no other run of its source is under way.
+    ///
+    /// # Errors
+    /// As of [`approve`].
+    pub async fn approve(&self, run: &str) -> Result<Run, SyncError> {
+        let busy = self.busy_of(run).await?;
+        let _turn = busy.lock().await;
+        Ok(approve(&self.store, run).await?.run)
+    }
+
+    /// Drops a held run, once no other run of its source is under way.
+    ///
+    /// # Errors
+    /// As of [`refuse`].
+    pub async fn refuse(&self, run: &str, reason: &str) -> Result<Run, SyncError> {
+        let busy = self.busy_of(run).await?;
+        let _turn = busy.lock().await;
+        refuse(&self.store, run, reason).await
+    }
+
+    async fn source(&self, pull: &Pull) -> Result<Source, SyncError> {
+        Ok(self.store.source(&pull.link.name, &pull.mapping.stream, pull.mapping.kind).await?)
+    }
+
+    fn busy(&self, source: SourceId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(busy.entry(source).or_default())
+    }
+
+    async fn busy_of(&self, run: &str) -> Result<Arc<tokio::sync::Mutex<()>>, SyncError> {
+        let run = self.store.run(run).await?.ok_or_else(|| SyncError::NoRun(run.to_owned()))?;
+        Ok(self.busy(run.source))
+    }
+
+    async fn job(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        source: Source,
+        offer: Offer,
+        identity: Json,
+    ) -> Result<Job, SyncError> {
+        let complete = offer.complete;
+        let (reader, verify) = tokio::task::spawn_blocking(move || offer.open())
+            .await
+            .map_err(|_| SyncError::Stopped("the opening of the source"))??;
+        Ok(Job {
+            store: Arc::clone(&self.store),
+            mapping: Arc::clone(&pull.mapping),
+            setting: pull.link.setting.clone(),
+            scopes: Arc::clone(&plan.scopes),
+            source,
+            guard: pull.guard,
+            complete,
+            identity,
+            reader,
+            verify,
+            stop: self.stop.clone(),
+        })
+    }
+
+    /// Whether the guard holds a run over this very content, made by this very mapping.
+    async fn is_held(&self, source: &Source, identity: &Json, pull: &Pull) -> Result<bool, SyncError> {
+        let filter = RunFilter {
+            connection: Some(source.connection.clone()),
+            kind: Some(source.kind),
+            state: Some(RunState::Held),
+            limit: 100,
+        };
+        let same = |run: &Run| {
+            run.source == source.id && run.place.as_ref() == Some(identity) && run.mapping == pull.mapping.digest
+        };
+        Ok(self.store.runs(&filter).await?.iter().any(same))
+    }
+
+    /// Archives or deletes what was read, once every pull that reads it has taken it.
+    async fn settle(&self, plan: &Plan, pull: &Pull, content: &Json) -> Result<(), SyncError> {
+        let connector = &pull.link.connector;
+        for other in plan.pulls_of(&pull.link.name, None) {
+            if other.mapping.stream == pull.mapping.stream && other.mapping.kind == pull.mapping.kind {
+                continue;
+            }
+            if connector.same_files(&other.mapping.stream, &pull.mapping.stream) {
+                let source = self.source(&other).await?;
+                let taken = self.store.taken(source.id).await?;
+                if !taken.iter().any(|t| content_of(&t.identity) == Some(content)) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(connector.settle(&pull.mapping.stream, content).await?)
+    }
+}
+
+/// What tells a run's input from another: the content, and whatever besides the mapping decides what it becomes.
+fn identity(offer: &Offer, pull: &Pull) -> Json {
+    let salt = keyed::salt(&pull.mapping, &pull.link.setting);
+    json!({ "content": offer.identity, "setting": blake3::hash(salt.as_bytes()).to_hex()[..32] })
+}
+
+fn content_of(identity: &Json) -> Option<&Json> {
+    identity.get("content")
+}
+
+/// A complete content is read again where the mapping or a setting is another now; a delta never: what came after it
+/// would be undone.
+fn is_taken(taken: &[Taken], offer: &Offer, identity: &Json, pull: &Pull) -> bool {
+    taken.iter().any(|t| {
+        if offer.complete {
+            t.identity == *identity && t.mapping == pull.mapping.digest
+        } else {
+            content_of(&t.identity) == Some(&offer.identity)
+        }
+    })
+}
+
+/// What a run read, as messages name it.
+fn source_name(run: &Run) -> String {
+    let file = run.place.as_ref().and_then(content_of).and_then(|content| content.get("file")).and_then(Json::as_str);
+    file.map_or_else(|| run.stream.clone(), str::to_owned)
+}
