@@ -1,9 +1,18 @@
 //! The file transport: a file is what it was when it was opened, or the run that read it does not count.
+//!
+//! Reading from directories is in `source`, handing files over in `handover`.
+
+pub(super) mod handover;
+pub(super) mod listing;
+pub(super) mod pattern;
+pub(super) mod relocate;
+pub(super) mod source;
+pub mod trouble;
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -43,6 +52,35 @@ impl Stamp {
         let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         Ok(Self { length: metadata.len(), modified })
     }
+
+    /// What tells this content of the file at a path from another.
+    fn identity(&self, path: &Path) -> Value {
+        json!({
+            "file": path.display().to_string(),
+            "length": self.length.to_string(),
+            "modified": self.modified.to_string(),
+        })
+    }
+
+    /// The inverse of [`Stamp::identity`].
+    fn of_identity(identity: &Value) -> Option<(PathBuf, Self)> {
+        let text = |name: &str| identity.get(name)?.as_str();
+        let stamp = Self { length: text("length")?.parse().ok()?, modified: text("modified")?.parse().ok()? };
+        Some((PathBuf::from(text("file")?), stamp))
+    }
+
+    /// The time of modification.
+    fn time(&self) -> SystemTime {
+        // Nanoseconds since 1970 pass 64 bits in the year 2554.
+        UNIX_EPOCH + Duration::from_nanos(u64::try_from(self.modified).unwrap_or(u64::MAX))
+    }
+}
+
+/// Whether a path is a regular file with this content; what a link leads to does not count.
+fn is_at(path: &Path, stamp: &Stamp) -> bool {
+    std::fs::symlink_metadata(path)
+        .and_then(|metadata| Ok(metadata.is_file() && Stamp::of(&metadata)? == *stamp))
+        .unwrap_or(false)
 }
 
 impl OpenFile {
@@ -56,11 +94,7 @@ impl OpenFile {
 
     /// What tells this content of the file from another: name, length, time of modification.
     pub fn identity(&self) -> Value {
-        json!({
-            "file": self.path.display().to_string(),
-            "length": self.opened.length.to_string(),
-            "modified": self.opened.modified.to_string(),
-        })
+        self.opened.identity(&self.path)
     }
 
     /// A second handle to read from.
@@ -70,10 +104,8 @@ impl OpenFile {
 
     /// Whether the file is still the one that was opened: neither grown nor replaced nor gone.
     pub fn verify(&self) -> Result<(), FileError> {
-        let same = |metadata: io::Result<Metadata>| {
-            metadata.and_then(|m| Stamp::of(&m)).is_ok_and(|stamp| stamp == self.opened)
-        };
-        if same(self.file.metadata()) && same(std::fs::metadata(&self.path)) {
+        let open = self.file.metadata().and_then(|metadata| Stamp::of(&metadata));
+        if open.is_ok_and(|stamp| stamp == self.opened) && is_at(&self.path, &self.opened) {
             Ok(())
         } else {
             Err(FileError::Changed(self.path.clone()))

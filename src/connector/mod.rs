@@ -2,8 +2,27 @@
 //!
 //! What does not live here: what records mean (`mapping`) and what becomes of them (`sync`).
 
+mod catalog;
+mod check;
+mod compile;
+mod connection;
+mod error;
 pub mod file;
 pub mod format;
+mod manifest;
+mod options;
 mod outcome;
+mod probe;
+mod reading;
+mod settings;
+mod word;
+mod writing;
 
+pub use catalog::Catalog;
+pub use compile::Manifest;
+pub use connection::{Action, Connector};
+pub use error::ConnectorError;
+pub use file::source::{Offer, Verify};
+pub use manifest::{ManifestFile, SettingFile, SettingType};
 pub use outcome::{CreateClass, Created, Found};
+pub use probe::ProbeResult;

@@ -15,16 +15,21 @@ mod evaluate;
 mod functions;
 mod node;
 mod number;
+mod references;
 mod syntax;
+mod template;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::model::shape::{self, Shape};
 use crate::record::{Map, Value};
 
 pub use evaluate::EvaluationError;
+pub use references::Member;
+pub use template::Template;
 
 /// A table for the function `lookup`.
 pub type Lookup = BTreeMap<String, Value>;
@@ -47,6 +52,17 @@ pub enum Fields<'a> {
     Any,
     /// These.
     Known(&'a [&'a str]),
+    /// Those of canonical records, checked however deep an expression reaches.
+    Shaped(Shapes<'a>),
+}
+
+/// The canonical shapes of what an expression refers to.
+#[derive(Debug, Clone, Copy)]
+pub struct Shapes<'a> {
+    /// The record's; absent: any field is accepted.
+    pub record: Option<&'a Shape>,
+    /// Those of variables beside the record's fields; of the others any member is accepted.
+    pub names: &'a [(&'a str, &'a Shape)],
 }
 
 /// What is wrong with an expression.
@@ -96,8 +112,16 @@ impl Expression {
     /// assert_eq!(*name.evaluate(&context).unwrap(), Value::Text("De Vries".into()));
     /// ```
     pub fn compile(source: &str, scope: &Scope) -> Result<Self, Vec<Fault>> {
-        let root = syntax::compile(source, scope)?;
-        Ok(Self { source: Arc::from(source), root })
+        Self::compile_typed(source, scope).map(|(expression, _)| expression)
+    }
+
+    /// Compiles an expression, and says what its value is as far as [`Fields::Shaped`] tells.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`].
+    pub fn compile_typed(source: &str, scope: &Scope) -> Result<(Self, Option<shape::Kind>), Vec<Fault>> {
+        let (root, kind) = syntax::compile(source, scope)?;
+        Ok((Self { source: Arc::from(source), root }, kind))
     }
 
     /// The expression's value for a record.
@@ -109,6 +133,16 @@ impl Expression {
     pub fn condition(&self, context: &Context) -> Result<bool, EvaluationError> {
         let value = self.evaluate(context)?;
         evaluate::truth(&value).map_err(|message| evaluate::error(&self.source, &self.root, message))
+    }
+
+    /// Every member of the variable at `index` of the scope's names that the expression names, with its place.
+    pub fn members(&self, index: usize) -> Vec<Member> {
+        references::members(&self.root, index).0
+    }
+
+    /// Whether the expression uses the variable at `index` of the scope's names.
+    pub fn uses(&self, index: usize) -> bool {
+        references::members(&self.root, index).1
     }
 
     /// The source.

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod cli;
 mod formats;
 mod mappings;
+mod orders_store;
 mod shops;
 mod store;
 mod sync;

@@ -24,6 +24,17 @@ pub struct Format {
     pub required: Vec<String>,
     /// Texts that mean "no value", besides the empty one.
     pub null: Vec<String>,
+    /// The row that ends the table; without it the table was cut off.
+    pub trailer: Option<Trailer>,
+}
+
+/// The row that ends a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trailer {
+    /// The text of its first field.
+    pub first: String,
+    /// Which of its fields, counted from 1, holds the number of rows before it.
+    pub count: Option<usize>,
 }
 
 impl Default for Format {
@@ -35,6 +46,7 @@ impl Default for Format {
             columns: None,
             required: Vec::new(),
             null: Vec::new(),
+            trailer: None,
         }
     }
 }
@@ -44,6 +56,7 @@ pub struct CsvReader {
     reader: csv::Reader<Limited>,
     names: Vec<Arc<str>>,
     null: Vec<String>,
+    trailer: Option<Trailer>,
     origin: Origin,
     row: StringRecord,
     number: u64,
@@ -92,7 +105,8 @@ impl CsvReader {
                 return Err(origin.fatal(0, Some(1), message, Some(&hint)));
             }
         }
-        Ok(Self { reader, names, null: format.null.clone(), origin, row, number: 0, ended: false })
+        let (null, trailer) = (format.null.clone(), format.trailer.clone());
+        Ok(Self { reader, names, null, trailer, origin, row, number: 0, ended: false })
     }
 
     fn record(&self, line: Option<u64>) -> Result<Record, ReadError> {
@@ -111,6 +125,24 @@ impl CsvReader {
         }
         Ok(Record { fields, place: self.origin.place(self.number, line) })
     }
+
+    /// Checks the row that ends the table, and that it does.
+    fn end(&mut self, trailer: &Trailer, line: Option<u64>) -> Result<(), ReadError> {
+        let fatal = |message: String| {
+            Err(self.origin.fatal(self.number, line, message, Some("the file may be cut off; have it exported again")))
+        };
+        if let Some(at) = trailer.count {
+            let written = self.row.get(at.saturating_sub(1)).unwrap_or_default().trim();
+            if written.parse() != Ok(self.number) {
+                return fatal(format!("the last row counts '{}' rows, and there are {}", cut(written), self.number));
+            }
+        }
+        match self.reader.read_record(&mut self.row) {
+            Ok(false) => Ok(()),
+            Ok(true) => fatal(format!("rows follow the last row, '{}'", cut(&trailer.first))),
+            Err(error) => Err(read_failed(&self.origin, self.number, &error)),
+        }
+    }
 }
 
 impl Reader for CsvReader {
@@ -121,11 +153,18 @@ impl Reader for CsvReader {
         match self.reader.read_record(&mut self.row) {
             Ok(false) => {
                 self.ended = true;
-                None
+                let Trailer { first, .. } = self.trailer.as_ref()?;
+                let message = format!("the file ends without its last row, '{}': it was cut off", cut(first));
+                Some(Err(self.origin.fatal(self.number, None, message, Some("have it exported again"))))
             }
             Ok(true) => {
-                self.number += 1;
                 let line = self.row.position().map(csv::Position::line);
+                let first = self.row.get(0).map(|text| text.trim_end_matches('\r'));
+                if let Some(trailer) = self.trailer.take_if(|trailer| first == Some(trailer.first.as_str())) {
+                    self.ended = true;
+                    return self.end(&trailer, line).err().map(Err);
+                }
+                self.number += 1;
                 Some(self.record(line))
             }
             Err(error) => {
@@ -265,5 +304,20 @@ mod tests {
     fn columns_by_position_have_the_names_given() {
         let format = Format { columns: Some(vec!["nr".to_owned(), "naam".to_owned()]), ..semicolons() };
         assert_eq!(read("1;A\n", &format)[0], Ok(vec![r#"nr="1""#.to_owned(), r#"naam="A""#.to_owned()]));
+    }
+
+    #[test]
+    fn a_table_without_its_last_row_was_cut_off() {
+        let format =
+            Format { trailer: Some(Trailer { first: "EINDE".to_owned(), count: Some(2) }), ..Format::default() };
+        let rows = |text: &str| read(text, &format);
+        let whole = rows("Nr,Naam\r\n1,A\r\n2,B\r\nEINDE,2\r\n");
+        assert_eq!(whole.len(), 2, "{whole:?}");
+        assert!(whole.iter().all(Result::is_ok), "{whole:?}");
+        let last = |text: &str| rows(text).pop().unwrap().unwrap_err();
+        assert!(last("Nr,Naam\n1,A\n2,B\n").contains("cut off"));
+        assert!(last("Nr,Naam\n1,A\nEINDE,2\n").contains("counts '2' rows, and there are 1"));
+        assert!(last("Nr,Naam\n1,A\n2,B\nEINDE,2\n3,C\n").contains("rows follow"));
+        assert!(last("Nr,Naam\nEINDE\n").contains("counts ''"));
     }
 }
