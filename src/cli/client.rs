@@ -121,7 +121,7 @@ impl Client {
             Err(error) => return Err(Failure::failed(format!("{file} cannot be read: {error}"))),
         };
         // What a killed daemon left behind names nobody: the lock ended with its process.
-        if !SqliteStore::in_use(store).map_err(|error| Failure::failed(error.to_string()))? {
+        if !SqliteStore::in_use(store)? {
             return Ok(None);
         }
         let Access { address, token } = serde_json::from_str(&text).map_err(|error| {

@@ -11,11 +11,13 @@ mod files;
 mod init;
 mod key;
 mod map;
+mod migrate;
 mod orders;
 mod output;
 mod page;
 mod preview;
 mod progress;
+mod recover;
 mod runs;
 mod schema;
 mod status;
@@ -75,6 +77,10 @@ enum Command {
     /// Work with mapping files.
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Bring the store to this program's version; no daemon may run.
+    Migrate,
+    /// After a restore from a backup: look for open orders in the ERP, end the shops' cursors; no daemon may run.
+    Recover,
     /// Print the JSON Schema of a kind of file or of a canonical record.
     Schema(schema::SchemaArguments),
     /// Print the completions of a shell.
@@ -105,6 +111,8 @@ pub fn run() -> ExitCode {
         Command::Status => wait(status::run(&context)),
         Command::Key(command) => wait(key::run(command, &context)),
         Command::Map(command) => map::run(&command, &context),
+        Command::Migrate => wait(migrate::run(&context)),
+        Command::Recover => wait(recover::run(&context)),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };
