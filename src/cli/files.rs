@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::output::Failure;
 use crate::config::{Config, Document, ENTITIES, KeyPath, Position, Problem, Problems, suggest};
 use crate::connector::Catalog;
-use crate::mapping::Mapping;
+use crate::mapping::{AnyMapping, Mapping};
 
 /// Where the configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["config/tradebridge.toml", "/etc/tradebridge/tradebridge.toml"];
@@ -144,7 +144,12 @@ impl Checked {
     }
 }
 
-/// Compiles a mapping file.
+/// Compiles a mapping file of either kind.
+pub(super) fn compile_any(file: &Path) -> Result<AnyMapping, Problems> {
+    AnyMapping::compile(&Document::load(file)?)
+}
+
+/// Compiles a mapping file that makes records of a stream.
 pub(super) fn compile(file: &Path) -> Result<Mapping, Problems> {
     Mapping::compile(&Document::load(file)?)
 }

@@ -57,8 +57,8 @@ fn test(files: &[PathBuf], context: &Context) -> Answered {
     let mut problems = Problems::default();
     let mut tested = Vec::new();
     for file in files {
-        match files::compile(file) {
-            Ok(mapping) => tested.push(Tested { file: mapping.file.clone(), examples: mapping.examples() }),
+        match files::compile_any(file) {
+            Ok(mapping) => tested.push(Tested { file: mapping.file().to_owned(), examples: mapping.examples() }),
             Err(found) => problems.append(found),
         }
     }

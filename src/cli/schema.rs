@@ -6,7 +6,7 @@ use super::Answered;
 use super::output::{Exit, Failure, print};
 use crate::config::{self, suggest};
 use crate::connector::ManifestFile;
-use crate::mapping::MappingFile;
+use crate::mapping;
 use crate::model::{PartKind, shape};
 
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &SchemaArguments) -> Answered {
     let schema = match arguments.kind.as_str() {
         "config" => config::schema(),
         "connector" => config::schema::of::<ManifestFile>(),
-        "mapping" => config::schema::of::<MappingFile>(),
+        "mapping" => mapping::schema(),
         "order" => shape::order_schema(),
         name => {
             let Some(kind) = PartKind::from_name(name) else {

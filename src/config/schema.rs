@@ -206,13 +206,12 @@ impl<'a> Checker<'a> {
         }
 
         // The alternatives of a plain enumeration are a list of words.
-        let words: Option<Vec<&Value>> = attempts
-            .iter()
-            .filter(|(branch, _)| types(branch) != ["null"])
-            .map(|(branch, _)| allowed_values(branch))
-            .collect::<Option<Vec<_>>>()
-            .map(|lists| lists.into_iter().flatten().collect());
-        if let Some(words) = words {
+        let words_of = |attempts: &[(&'a Map<String, Value>, Vec<Violation>)]| -> Option<Vec<&'a Value>> {
+            let branches = attempts.iter().map(|(branch, _)| *branch).filter(|branch| types(branch) != ["null"]);
+            let words = branches.map(allowed_values).collect::<Option<Vec<_>>>()?;
+            Some(words.into_iter().flatten().collect())
+        };
+        if let Some(words) = words_of(&attempts) {
             out.push(if words.iter().any(|word| same_type(word, value)) {
                 not_allowed(path, &words, value)
             } else {
@@ -233,6 +232,11 @@ impl<'a> Checker<'a> {
                 }
             }
             out.push(wrong_type(path, &expected, value));
+            return;
+        }
+        // A word, where the others are tables: `create = "open"` or `create = { bounded = "10m" }`.
+        if let Some(words) = words_of(&attempts) {
+            out.push(not_allowed(path, &words, value));
             return;
         }
         if attempts.len() > 1

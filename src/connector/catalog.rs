@@ -49,6 +49,11 @@ impl Catalog {
         self.manifests.get(name)
     }
 
+    /// The names of all connectors.
+    pub fn names(&self) -> Vec<&str> {
+        self.manifests.keys().map(String::as_str).collect()
+    }
+
     /// All manifests, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Manifest>> {
         self.manifests.values()

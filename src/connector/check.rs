@@ -16,7 +16,7 @@ pub const NAMES: &[&str] = &["settings"];
 pub const FILE_NAMES: &[&str] = &["settings", "reference", "request"];
 
 /// Where `settings` stands among the variables.
-const SETTINGS: usize = 0;
+pub const SETTINGS: usize = 0;
 
 /// Where `reference` stands among the variables.
 pub const REFERENCE: usize = 1;

@@ -18,9 +18,6 @@ use super::word::{self, AfterWord, Plan, Word};
 use super::writing::Writing;
 use crate::config::{Document, KeyPath, Problems};
 
-/// The longest that is waited for a file to be stable.
-const LONGEST_STABLE: Duration = Duration::from_secs(300);
-
 /// A compiled connector manifest.
 #[derive(Debug)]
 pub struct Manifest {
@@ -47,10 +44,17 @@ pub(super) struct StreamPlan {
     pub directory: Word<PathBuf>,
     pub files: Word<Pattern>,
     pub content: Content,
-    pub ready: Ready,
+    pub ready: ReadyPlan,
     pub after: Option<Word<AfterWord>>,
     pub archive: Option<Word<PathBuf>>,
     pub reading: Plan<Reading>,
+}
+
+/// What tells that a file is written to its end, before a connection fills in its settings.
+#[derive(Debug)]
+pub(super) enum ReadyPlan {
+    Marker(Word<String>),
+    Stable(Word<Duration>),
 }
 
 /// An action, before a connection fills in its settings.
@@ -133,12 +137,16 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
     let after = checker.word(&merged.key("after"), stream.after.as_deref(), NAMES, word::after);
     let archive = checker.word(&merged.key("archive"), stream.archive.as_deref(), NAMES, word::directory);
     let reading = options::reading(checker, &merged);
-    if let Some(Ready::Stable(stable)) = stream.ready
-        && stable.duration() > LONGEST_STABLE
-    {
-        let hint = "where the system writes with longer pauses, let it write a marker";
-        checker.refuse(&merged.key("ready").key("stable"), "a run waits that long; the most is `5m`", Some(hint));
-    }
+    let at = merged.key("ready");
+    let ready = match &stream.ready {
+        Some(Ready::Marker(text)) => {
+            checker.word(&at.key("marker"), Some(text), NAMES, word::marker).map(ReadyPlan::Marker)
+        }
+        Some(Ready::Stable(text)) => {
+            checker.word(&at.key("stable"), Some(text), NAMES, word::stable).map(ReadyPlan::Stable)
+        }
+        None => None,
+    };
     match stream.after.as_deref() {
         Some("archive") if stream.archive.is_none() => checker.missing(&merged.at.key("archive")),
         None | Some("keep" | "delete") if merged.own("archive") => {
@@ -152,7 +160,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
         directory: directory?,
         files: files?,
         content: stream.content?,
-        ready: stream.ready.clone()?,
+        ready: ready?,
         after,
         archive,
         reading: reading?,
@@ -208,4 +216,182 @@ fn action(checker: &mut Checker, name: &str, action: &ActionFile) -> Option<Acti
         },
         writing: writing?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = r#"
+name = "erp"
+title = "ERP"
+transport = "file"
+
+[settings.directory]
+type = "directory"
+help = "Where the tables are."
+required = true
+
+[settings.password]
+type = "secret"
+help = "The password."
+
+[settings.inbox]
+type = "directory"
+help = "Where orders go."
+
+[defaults]
+directory = "${settings.directory}"
+content = "full"
+ready = { stable = "5s" }
+format = "csv"
+delimiter = ";"
+
+[stream.customers]
+files = "klanten*.csv"
+
+[stream.prices]
+files = "prijzen*.xml"
+content = "delta"
+ready = { marker = ".done" }
+after = "archive"
+archive = "${settings.directory}/archief"
+format = "xml"
+records = "PRIJZEN/PRIJS"
+
+[action.order]
+directory = "${settings.inbox}"
+file = "ORD-${reference}.xml"
+create = "open"
+format = "xml"
+root = "ORDER"
+"#;
+
+    fn compile(text: &str) -> Result<Manifest, Problems> {
+        Manifest::compile(&Document::parse("connectors/erp.toml", text))
+    }
+
+    /// The problems of the manifest with one text replaced by another, each on one line with its hint in brackets.
+    fn says(from: &str, to: &str) -> Vec<String> {
+        assert!(MANIFEST.contains(from), "{from}");
+        match compile(&MANIFEST.replacen(from, to, 1)) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.into_iter().map(|p| p.to_string().replace("\n  hint: ", " [")).collect(),
+        }
+    }
+
+    fn says_once(from: &str, to: &str, expected: &str) {
+        let said = says(from, to);
+        assert!(said.len() == 1 && said[0].contains(expected), "{to}: {said:#?}");
+    }
+
+    #[test]
+    fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
+        let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(manifest.streams["customers"].content, Content::Full);
+        assert_eq!(manifest.streams["prices"].content, Content::Delta);
+        assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
+        // `delimiter` is of another format, and passed over.
+        assert!(manifest.streams["prices"].reading.delimiter.is_none());
+        assert_eq!(manifest.actions["order"].class, CreateClass::Open);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_found_wherever_it_is() {
+        let mut keys = 0;
+        for (index, text) in MANIFEST.lines().enumerate().filter(|(_, text)| text.contains(" = ")) {
+            let key = text.split(" = ").next().unwrap();
+            let wrong = |line: &str| line.replacen(key, &format!("{key}x"), 1);
+            let lines: Vec<String> =
+                MANIFEST.lines().enumerate().map(|(at, l)| if at == index { wrong(l) } else { l.to_owned() }).collect();
+            let problems = compile(&lines.join("\n")).unwrap_err();
+            let expected = format!("connectors/erp.toml:{}:1:", index + 1);
+            let found = problems.0.iter().any(|p| {
+                let text = p.to_string();
+                text.starts_with(&expected) && text.contains(&format!("did you mean `{key}`?"))
+            });
+            assert!(found, "{key}: {problems}");
+            keys += 1;
+        }
+        assert!(keys > 25);
+    }
+
+    #[test]
+    fn words_of_the_vocabulary_are_judged() {
+        says_once("\"file\"", "\"http\"", "transport: `http` is not possible here; use `file`");
+        says_once("\"delta\"", "\"detla\"", "did you mean `delta`?");
+        says_once("\"open\"", "\"opne\"", "`opne` is not possible here; use `unique` or `open` [did you mean `open`?");
+        says_once("\"open\"", "{ bounded = \"soon\" }", "`soon` is no length of time");
+        says_once("\"archive\"\n", "\"archiv\"\n", "use `keep`, `archive` or `delete`");
+        says_once("{ stable = \"5s\" }", "{ stable = \"5 apples\" }", "no length of time");
+        says_once("{ stable = \"5s\" }", "{ stable = \"10m\" }", "5m is the most");
+        says_once("{ stable = \"5s\" }", "{ makrer = \".done\" }", "needs `marker` or `stable` [did you mean `marker`?");
+        says_once("\".done\"", "\"/x\"", "cannot stand behind the name of a file");
+        says_once("\"klanten*.csv\"", "\"../klanten*.csv\"", "is a path; name files here");
+        says_once("delimiter = \";\"", "delimiter = \";;\"", "one ASCII character");
+        says_once("delimiter = \";\"", "delimiter = \"\\\"\"", "two different characters");
+        says_once("delimiter = \";\"", "encoding = \"windows-1251x\"", "no encoding");
+        says_once("\"PRIJZEN/PRIJS\"", "\"PRIJZEN//PRIJS\"", "is no step");
+        says_once("type = \"secret\"", "type = \"secrt\"", "did you mean `secret`?");
+        says_once("[settings.inbox]", "[settings.In-box]", "cannot be the name of a setting");
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        says_once(
+            "files = \"klanten*.csv\"",
+            "files = \"k*.csv\"\nlists = [\"A\"]",
+            "does not go with the format `csv`",
+        );
+        says_once("records = \"PRIJZEN/PRIJS\"", "", "stream.prices.records: this key is required and missing");
+        says_once("files = \"klanten*.csv\"", "", "stream.customers.files: this key is required and missing");
+        says_once("archive = \"${settings.directory}/archief\"", "", "stream.prices.archive: this key is required");
+        says_once("after = \"archive\"", "", "nothing is moved to this archive");
+        says_once("ORD-${reference}", "ORD-${request.customer}", "two requests would have the same file");
+        says_once("root = \"ORDER\"", "root = \"ORDER\"\nheader = true", "it goes with `csv`");
+        says_once("root = \"ORDER\"", "root = \"1\"", "no name of an element");
+        says_once(
+            "create = \"open\"",
+            "create = \"open\"\narchives = true",
+            "action.order.archive: this key is required",
+        );
+        says_once("required = true", "required = true\ndefault = \"x\"", "a required setting has no default");
+        says_once("type = \"secret\"", "type = \"secret\"\ndefault = \"x\"", "a secret must not stand in a manifest");
+        says_once("type = \"secret\"", "type = \"choice\"", "a choice needs `choices`");
+        says_once("help = \"Where orders go.\"", "help = \"Inbox.\"\ndefault = 5", "expected a text, found a number");
+        says_once(
+            "files = \"klanten*.csv\"",
+            "files = \"k.csv\"\ncolumns = [{ name = \"a\", start = 1, length = 2 }]",
+            "a column of `csv` is its name",
+        );
+        says_once(
+            "files = \"klanten*.csv\"",
+            "files = \"k.txt\"\nformat = \"fixed\"\ncolumns = [\"a\"]",
+            "a column of `fixed` has a place",
+        );
+    }
+
+    #[test]
+    fn templates_name_settings_there_are_and_no_secrets() {
+        let said = says("\"${settings.inbox}\"", "\"/in/${settings.inbx}\"");
+        assert!(said[0].contains("no setting `inbx`") && said[0].contains("did you mean `inbox`?"), "{said:#?}");
+        // The line of `directory`, the column of `settings`.
+        let line = MANIFEST.lines().position(|line| line.contains("${settings.inbox}")).unwrap() + 1;
+        assert!(said[0].starts_with(&format!("connectors/erp.toml:{line}:20:")), "{said:#?}");
+        says_once("ORD-${reference}", "ORD-${reference}-${settings.password}", "the secret `password` would be seen");
+        says_once("\"${settings.inbox}\"", "\"/in/${settings['password']}\"", "the secret `password` would be seen");
+        says_once("\"${settings.inbox}\"", "\"/in/${reference}\"", "there is no field 'reference'");
+        says_once("ORD-${reference}", "ORD-${reference", "has no end");
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_said_at_once() {
+        let text = MANIFEST
+            .replace("title =", "titel =")
+            .replace("\"delta\"", "\"dleta\"")
+            .replace("[settings.password]\ntype", "[settings.password]\ntyp");
+        assert_eq!(compile(&text).unwrap_err().0.len(), 5, "three misspelt, two of them required");
+        let text = MANIFEST.replace("klanten*.csv", "a/b").replace("${reference}", "${refernce}");
+        assert_eq!(compile(&text).unwrap_err().0.len(), 2);
+    }
 }

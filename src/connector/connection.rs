@@ -7,13 +7,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::Value as Json;
 
-use super::check::FILE_NAMES;
-use super::compile::{ActionPlan, Manifest, StreamPlan};
+use super::check::{FILE_NAMES, SETTINGS};
+use super::compile::{ActionPlan, Manifest, ReadyPlan, StreamPlan};
 use super::error::ConnectorError;
 use super::file::handover::{Abandoned, Handover};
 use super::file::listing::Sightings;
 use super::file::pattern::check_name;
-use super::file::source::{After, Offer, Source};
+use super::file::source::{After, Look, Offer, Ready, Source};
 use super::file::trouble::Doing;
 use super::outcome::{CreateClass, Created, Found};
 use super::probe::{Need, ProbeResult};
@@ -86,7 +86,7 @@ impl Connector {
         &self.settings
     }
 
-    /// The streams that can be read.
+    /// The streams that the connection has: those whose directory its settings give.
     pub fn stream_names(&self) -> Vec<&str> {
         self.streams.keys().map(String::as_str).collect()
     }
@@ -107,7 +107,7 @@ impl Connector {
         Ok(source.offers(look.ready))
     }
 
-    async fn look(&self, source: &Arc<Source>) -> Result<super::file::source::Look, ConnectorError> {
+    async fn look(&self, source: &Arc<Source>) -> Result<Look, ConnectorError> {
         // One look remembers the files of all streams, so that they are waited for together.
         let streams: Vec<Arc<Source>> =
             self.streams.values().filter(|other| other.directory == source.directory).map(Arc::clone).collect();
@@ -133,8 +133,22 @@ impl Connector {
         self.streams.get(stream).ok_or_else(|| ConnectorError::NoStream {
             connector: self.manifest.name.clone(),
             stream: stream.to_owned(),
-            known: suggest::one_of(self.streams.keys().map(String::as_str)),
+            hint: self
+                .lacking(stream)
+                .unwrap_or_else(|| format!("its streams are {}", suggest::one_of(self.stream_names()))),
         })
+    }
+
+    /// Why the connection does not have a stream or an action that the manifest has: which settings would give it.
+    pub fn lacking(&self, name: &str) -> Option<String> {
+        let directory = match (self.manifest.streams.get(name), self.manifest.actions.get(name)) {
+            (Some(plan), _) if !self.streams.contains_key(name) => &plan.directory,
+            (_, Some(plan)) if !self.actions.contains_key(name) => &plan.directory,
+            _ => return None,
+        };
+        let settings = directory.template.members(SETTINGS);
+        let settings = suggest::one_of(settings.iter().map(|member| member.name.as_str()));
+        Some(format!("give the connection the setting {settings}"))
     }
 
     /// Whether each directory is there and can be read and written as the manifest needs it.
@@ -245,14 +259,18 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
+    /// A stream; nothing where its directory has no value, so that the connection does not have it, or with a problem.
     fn stream(&mut self, plan: &StreamPlan) -> Option<Source> {
-        let directory = self.needed(&plan.directory);
+        let directory = self.value(&plan.directory)??;
         let files = self.needed(&plan.files);
+        let ready = match &plan.ready {
+            ReadyPlan::Marker(suffix) => self.needed(suffix).map(Ready::Marker),
+            ReadyPlan::Stable(stable) => self.needed(stable).map(Ready::Stable),
+        };
         let after = plan.after.as_ref().map_or(Some(AfterWord::Keep), |after| self.needed(after));
         let archive = plan.archive.as_ref().map_or(Some(None), |archive| self.value(archive));
         let reading = self.format(&plan.reading);
-        let (directory, after) = (directory?, after?);
-        let after = match (after, archive?) {
+        let after = match (after?, archive?) {
             (AfterWord::Keep, _) => After::Keep,
             (AfterWord::Delete, _) => After::Delete,
             (AfterWord::Archive, Some(archive)) if archive == directory => {
@@ -261,16 +279,22 @@ impl Binder<'_> {
             }
             (AfterWord::Archive, Some(archive)) => After::Archive(archive),
             (AfterWord::Archive, None) => {
-                self.refuse(plan.archive.as_ref()?, "files are to be archived, and no archive is given");
+                let message = "files are to be archived, and there is no directory for it";
+                match &plan.archive {
+                    Some(word) => self.refuse(word, message),
+                    None => self.refuse(plan.after.as_ref()?, message),
+                }
                 return None;
             }
         };
-        let (content, ready) = (plan.content, plan.ready.clone());
-        Some(Source { directory, files: files?, content, ready, after, reading: Arc::new(reading) })
+        let content = plan.content;
+        Some(Source { directory, files: files?, content, ready: ready?, after, reading: Arc::new(reading) })
     }
 
+    /// An action; nothing where its directory has no value, so that the connection does not have it, or with a
+    /// problem.
     fn action(&mut self, manifest: &Arc<Manifest>, name: &str, plan: &ActionPlan) -> Option<Action> {
-        let directory = self.needed(&plan.directory);
+        let directory = self.value(&plan.directory)??;
         let archive = plan.archive.as_ref().map_or(Some(None), |archive| self.value(archive));
         let writing = self.format(&plan.writing);
         Some(Action(Arc::new(ActionParts {
@@ -278,7 +302,7 @@ impl Binder<'_> {
             class: plan.class,
             manifest: Arc::clone(manifest),
             zone: self.zone.clone(),
-            handover: Handover::new(directory?, archive?, plan.archives),
+            handover: Handover::new(directory, archive?, plan.archives),
             writing,
         })))
     }
@@ -335,7 +359,7 @@ impl Binder<'_> {
 
     /// A problem with the first setting that a word names.
     fn refuse<T>(&mut self, word: &Word<T>, message: &str) {
-        let member = word.template.members(0).into_iter().next();
+        let member = word.template.members(SETTINGS).into_iter().next();
         let path = member.map_or_else(|| self.at.clone(), |member| self.at.key(&member.name));
         let problem = self.document.problem(&path, format!("{message} (in the manifest, `{}`)", word.name));
         self.problems.push(problem);

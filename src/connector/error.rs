@@ -10,15 +10,15 @@ use super::format::ReadError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectorError {
-    /// The connector has no such stream.
-    #[error("the connector {connector} has no stream '{stream}'; its streams are {known}")]
+    /// The connection has no such stream.
+    #[error("the connection, of the connector {connector}, has no stream '{stream}'; {hint}")]
     NoStream {
         /// The connector.
         connector: String,
         /// What was asked for.
         stream: String,
-        /// The streams there are.
-        known: String,
+        /// What to do.
+        hint: String,
     },
     /// A directory is missing, or may not be read or written.
     #[error("{}", explain(.path, *.doing, .source))]

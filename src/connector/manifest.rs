@@ -108,7 +108,8 @@ pub struct StreamFile {
     /// What the records are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The directory with the files. A template.
+    /// The directory with the files. A template; a connection whose settings give no value for it does not have the
+    /// stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub directory: Option<String>,
@@ -212,10 +213,10 @@ pub enum Content {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Ready {
-    /// A file of the same name with this text behind it, such as `.done`.
+    /// A file of the same name with this text behind it, such as `.done`. A template.
     Marker(#[schemars(length(min = 1))] String),
-    /// Size and time of modification stayed the same so long; at most `5m`.
-    Stable(Interval),
+    /// Size and time of modification stayed the same so long, such as `5s`; at most `5m`. A template.
+    Stable(#[schemars(length(min = 1))] String),
 }
 
 /// How files are written that are read.
@@ -301,7 +302,8 @@ pub struct ActionFile {
     /// What the action does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The directory from which the system reads. A template.
+    /// The directory from which the system reads. A template; a connection whose settings give no value for it does
+    /// not have the action.
     #[schemars(length(min = 1))]
     pub directory: String,
     /// The file's name. A template that also knows `reference`, which must be part of it, and `request`.

@@ -1,11 +1,16 @@
 //! Values of a manifest that settings of the connection may decide: templates whose text is read as something.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::file::pattern::Pattern;
 use super::format::Encoding;
 use crate::config::suggest;
+use crate::config::values::Interval;
 use crate::expression::Template;
+
+/// The longest that is waited for a file to be stable.
+const LONGEST_STABLE: Duration = Duration::from_secs(300);
 
 /// A template, and how its text is read.
 #[derive(Debug)]
@@ -82,6 +87,24 @@ pub fn directory(text: &str) -> Result<PathBuf, String> {
 /// A pattern of file names.
 pub fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text)
+}
+
+/// What is behind the name of a file in the name of its marker.
+pub fn marker(text: &str) -> Result<String, String> {
+    if text.contains(['/', '\\']) || text.chars().any(char::is_control) {
+        return Err(format!("`{}` cannot stand behind the name of a file", text.escape_debug()));
+    }
+    Ok(text.to_owned())
+}
+
+/// How long a file must have been stable.
+pub fn stable(text: &str) -> Result<Duration, String> {
+    let stable = text.parse::<Interval>().map_err(|error| error.to_string())?.duration();
+    if stable > LONGEST_STABLE {
+        let message = "a run waits that long, and 5m is the most; let a system that pauses longer write a marker";
+        return Err(format!("`{text}`: {message}"));
+    }
+    Ok(stable)
 }
 
 /// What becomes of a file that was read.

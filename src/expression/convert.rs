@@ -131,6 +131,56 @@ pub(super) fn instant(text: &str, zone: &TimeZone) -> Result<String, String> {
     Ok(zoned.timestamp().to_string())
 }
 
+/// A format of `yyyy`, `yy`, `MM`, `M`, `dd`, `d`, `HH`, `mm`, `ss` and separators in the notation of `strftime`,
+/// and whether it has a time of day.
+pub(super) fn time_format(format: &str) -> Option<(String, bool)> {
+    let (mut pattern, mut clock, mut rest) = (String::new(), false, format);
+    while let Some(first) = rest.chars().next() {
+        let length = rest.chars().take_while(|c| *c == first).count();
+        let token = &rest[..length * first.len_utf8()];
+        rest = &rest[token.len()..];
+        pattern.push_str(match token {
+            "yyyy" => "%Y",
+            "yy" => "%y",
+            "MM" => "%m",
+            "M" => "%-m",
+            "dd" => "%d",
+            "d" => "%-d",
+            "HH" => "%H",
+            "mm" => "%M",
+            "ss" => "%S",
+            "T" | "Z" => token,
+            _ if first.is_alphabetic() || first == '%' => return None,
+            separator => separator,
+        });
+        clock |= matches!(first, 'H' | 'm' | 's');
+    }
+    (!format.is_empty()).then_some((pattern, clock))
+}
+
+pub(super) fn bad_time_format(format: &str) -> String {
+    let format = super::evaluate::short(format);
+    format!("'{format}' is no format; write one such as 'dd-MM-yyyy', 'yyyyMMdd' or 'yyyy-MM-dd HH:mm:ss'")
+}
+
+/// Writes a date, or an instant as the clocks of a zone show it.
+pub(super) fn format(text: &str, format: &str, zone: &TimeZone) -> Result<String, String> {
+    let (pattern, clock) = time_format(format).ok_or_else(|| bad_time_format(format))?;
+    let local = if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+        instant.to_zoned(zone.clone()).datetime()
+    } else {
+        let date: Date = text.parse().map_err(|_| {
+            let text = super::evaluate::short(text);
+            format!("'{text}' is neither a date as 2026-11-24 nor an instant as 2026-11-24T03:00:00Z")
+        })?;
+        if clock {
+            return Err(format!("the date {date} has no time of day; leave it out of the format"));
+        }
+        date.to_datetime(jiff::civil::Time::midnight())
+    };
+    jiff::fmt::strtime::format(pattern, local).map_err(|e| e.to_string())
+}
+
 /// Units by symbol and by Recommendation 20 code: dimension and exact size in the dimension's smallest unit.
 const UNITS: &[(&str, &str, char, &str)] = &[
     ("mm", "MMT", 'l', "1"),
@@ -236,6 +286,21 @@ mod tests {
             ("", "dd-MM-yyyy"),
         ] {
             assert!(date(text, format).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_and_instants_are_written() {
+        let amsterdam = TimeZone::get("Europe/Amsterdam").unwrap();
+        let write = |text: &str, pattern: &str| format(text, pattern, &amsterdam);
+        assert_eq!(write("2026-01-04", "dd-MM-yyyy").unwrap(), "04-01-2026");
+        assert_eq!(write("2026-01-04", "d.M.yy").unwrap(), "4.1.26");
+        assert_eq!(write("2026-11-24T23:30:00Z", "yyyy-MM-ddTHH:mm:ss").unwrap(), "2026-11-25T00:30:00");
+        assert_eq!(write("2026-11-24T23:30:00Z", "yyyyMMdd").unwrap(), "20261125");
+        assert!(write("2026-01-04", "HH:mm").unwrap_err().contains("no time of day"));
+        assert!(write("gisteren", "yyyy").unwrap_err().contains("neither"));
+        for pattern in ["", "YYYY", "yyyy%", "EEEE"] {
+            assert!(write("2026-01-04", pattern).is_err(), "{pattern}");
         }
     }
 

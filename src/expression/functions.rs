@@ -41,6 +41,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "money", least: 2, most: 2, body: money },
     Function { name: "date", least: 2, most: 2, body: date },
     Function { name: "instant", least: 1, most: 2, body: instant },
+    Function { name: "format", least: 2, most: 3, body: format_time },
     Function { name: "convert_unit", least: 3, most: 3, body: convert_unit },
     Function { name: "split", least: 2, most: 2, body: split },
     Function { name: "join", least: 2, most: 2, body: join },
@@ -160,13 +161,23 @@ fn date(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
 }
 
 fn instant(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
-    let named = if arguments.len() > 1 {
-        let name = text(arguments, 1)?;
-        Some(TimeZone::get(name).map_err(|_| format!("'{}' is no time zone, such as Europe/Amsterdam", short(name)))?)
-    } else {
-        None
-    };
+    let named = named_zone(arguments, 1)?;
     convert::instant(text(arguments, 0)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+}
+
+fn format_time(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
+    let named = named_zone(arguments, 2)?;
+    convert::format(text(arguments, 0)?, text(arguments, 1)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+}
+
+/// The time zone that an argument names, where it is given.
+fn named_zone(arguments: &[Cow<'_, Value>], at: usize) -> Result<Option<TimeZone>, String> {
+    if arguments.len() <= at {
+        return Ok(None);
+    }
+    let name = text(arguments, at)?;
+    let zone = TimeZone::get(name);
+    zone.map(Some).map_err(|_| format!("'{}' is no time zone, such as Europe/Amsterdam", short(name)))
 }
 
 fn convert_unit(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {

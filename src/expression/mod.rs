@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::model::shape::{self, Shape};
 use crate::record::{Map, Value};
 
 pub use evaluate::EvaluationError;
@@ -51,6 +52,17 @@ pub enum Fields<'a> {
     Any,
     /// These.
     Known(&'a [&'a str]),
+    /// Those of canonical records, checked however deep an expression reaches.
+    Shaped(Shapes<'a>),
+}
+
+/// The canonical shapes of what an expression refers to.
+#[derive(Debug, Clone, Copy)]
+pub struct Shapes<'a> {
+    /// The record's; absent: any field is accepted.
+    pub record: Option<&'a Shape>,
+    /// Those of variables beside the record's fields; of the others any member is accepted.
+    pub names: &'a [(&'a str, &'a Shape)],
 }
 
 /// What is wrong with an expression.
@@ -100,8 +112,16 @@ impl Expression {
     /// assert_eq!(*name.evaluate(&context).unwrap(), Value::Text("De Vries".into()));
     /// ```
     pub fn compile(source: &str, scope: &Scope) -> Result<Self, Vec<Fault>> {
-        let root = syntax::compile(source, scope)?;
-        Ok(Self { source: Arc::from(source), root })
+        Self::compile_typed(source, scope).map(|(expression, _)| expression)
+    }
+
+    /// Compiles an expression, and says what its value is as far as [`Fields::Shaped`] tells.
+    ///
+    /// # Errors
+    /// As [`Expression::compile`].
+    pub fn compile_typed(source: &str, scope: &Scope) -> Result<(Self, Option<shape::Kind>), Vec<Fault>> {
+        let (root, kind) = syntax::compile(source, scope)?;
+        Ok((Self { source: Arc::from(source), root }, kind))
     }
 
     /// The expression's value for a record.

@@ -8,12 +8,13 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 use cel::parser::Parser;
 use rust_decimal::Decimal;
 
-use super::convert::{NumberFormat, is_date_format};
+use super::convert::{NumberFormat, bad_time_format, is_date_format, time_format};
 use super::functions::{FUNCTIONS, SPECIAL, bad_number_format};
 use super::node::{Arithmetic, Comparison, Kind, Node};
 use super::number::Rounding;
-use super::{Fault, Fields, Scope};
+use super::{Fault, Fields, Scope, Shapes};
 use crate::config::suggest;
+use crate::model::shape::{self, Shape};
 use crate::record::{Value, number_from_text};
 
 /// The variable that the parser's list macros gather their result in.
@@ -28,7 +29,7 @@ const DEEPEST: usize = 100;
 /// The stack that parsing gets. The parser recurses some ten frames for each level that it allows.
 const STACK: usize = 64 << 20;
 
-pub(super) fn compile(source: &str, scope: &Scope) -> Result<Node, Vec<Fault>> {
+pub(super) fn compile(source: &str, scope: &Scope) -> Result<(Node, Option<shape::Kind>), Vec<Fault>> {
     let refuse = |message: String| vec![Fault { at: 0..source.len(), message, hint: None }];
     if source.len() > LONGEST_SOURCE {
         return Err(refuse(format!("the expression is longer than {LONGEST_SOURCE} bytes")));
@@ -42,14 +43,17 @@ pub(super) fn compile(source: &str, scope: &Scope) -> Result<Node, Vec<Fault>> {
     })
 }
 
-fn compile_here(source: &str, scope: &Scope) -> Result<Node, Vec<Fault>> {
+fn compile_here(source: &str, scope: &Scope) -> Result<(Node, Option<shape::Kind>), Vec<Fault>> {
     let (tree, info) = Parser::new()
         .parse_with_source_info(source)
         .map_err(|errors| errors.errors.iter().map(|e| syntax_fault(source, e.pos, &e.msg)).collect::<Vec<_>>())?;
     let mut compiler = Compiler { source, info: &info, scope, locals: Vec::new(), depth: 0, faults: Vec::new() };
     let root = compiler.node(&tree);
     match root {
-        Some(root) if compiler.faults.is_empty() => Ok(root),
+        Some(root) if compiler.faults.is_empty() => {
+            let kind = compiler.kind(&root).and_then(Known::kind).cloned();
+            Ok((root, kind))
+        }
         _ => Err(compiler.faults),
     }
 }
@@ -65,18 +69,34 @@ fn syntax_fault(source: &str, (line, column): (isize, isize), message: &str) -> 
     Fault { at: at..at, message: format!("the expression cannot be read: {message}"), hint: None }
 }
 
+/// What is known of a value.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    Shape(&'a Shape),
+    Kind(&'a shape::Kind),
+}
+
+impl<'a> Known<'a> {
+    fn kind(self) -> Option<&'a shape::Kind> {
+        match self {
+            Self::Kind(kind) => Some(kind),
+            Self::Shape(_) => None,
+        }
+    }
+}
+
 struct Compiler<'a> {
     source: &'a str,
     info: &'a SourceInfo,
     scope: &'a Scope<'a>,
-    /// Variables of the enclosing list macros, the innermost last.
-    locals: Vec<String>,
+    /// Variables of the enclosing list macros, the innermost last, with what is known of their values.
+    locals: Vec<(String, Option<&'a shape::Kind>)>,
     /// How deep the node at hand is nested.
     depth: usize,
     faults: Vec<Fault>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     fn at(&self, expr: &IdedExpr) -> Range<usize> {
         // The parser counts bytes and includes the last one.
         let (start, stop) = self.info.offset_for(expr.id).unwrap_or((0, 0));
@@ -110,6 +130,7 @@ impl Compiler<'_> {
             Expr::Ident(name) => self.name(name, &at)?,
             Expr::Select(select) => {
                 let of = self.node(&select.operand)?;
+                self.check_member(&of, &select.field, &at)?;
                 let selected = Kind::Select(Box::new(of), Arc::from(select.field.as_str()));
                 if select.test { Kind::Present(Box::new(Node { at: at.clone(), kind: selected })) } else { selected }
             }
@@ -192,7 +213,7 @@ impl Compiler<'_> {
     }
 
     fn name(&mut self, name: &str, at: &Range<usize>) -> Option<Kind> {
-        if let Some(depth) = self.locals.iter().rev().position(|local| local == name) {
+        if let Some(depth) = self.locals.iter().rev().position(|(local, _)| local == name) {
             return Some(Kind::Local(depth));
         }
         if name == "record" {
@@ -200,6 +221,12 @@ impl Compiler<'_> {
         }
         if let Some(index) = self.scope.names.iter().position(|n| *n == name) {
             return Some(Kind::Name(index));
+        }
+        if let Fields::Shaped(Shapes { record: Some(shape), .. }) = self.scope.fields
+            && shape.field(name).is_none()
+        {
+            let candidates = shape.fields.iter().map(|f| f.name.as_str()).chain(self.scope.names.iter().copied());
+            return self.no_field(name, candidates, at);
         }
         if let Fields::Known(fields) = self.scope.fields
             && !fields.contains(&name)
@@ -215,10 +242,75 @@ impl Compiler<'_> {
         Some(Kind::Field { name: Arc::from(name), hint: AtomicUsize::new(0) })
     }
 
+    fn no_field<'n, T>(
+        &mut self,
+        name: &str,
+        fields: impl Iterator<Item = &'n str> + Clone,
+        at: &Range<usize>,
+    ) -> Option<T> {
+        let hint = match suggest::nearest(name, fields.clone()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("the fields are {}", suggest::one_of(fields)),
+        };
+        self.fault(at.clone(), format!("there is no field '{name}'"), Some(hint))
+    }
+
+    /// Refuses a member that a value of a canonical shape does not have.
+    fn check_member(&mut self, of: &Node, name: &str, at: &Range<usize>) -> Option<()> {
+        match self.kind(of) {
+            Some(Known::Shape(shape) | Known::Kind(shape::Kind::Record(shape) | shape::Kind::Unit(shape))) => {
+                if shape.field(name).is_none() {
+                    return self.no_field(name, shape.fields.iter().map(|f| f.name.as_str()), at);
+                }
+            }
+            None | Some(Known::Kind(shape::Kind::Table(_))) => {}
+            Some(Known::Kind(shape::Kind::List(_))) => {
+                let hint = Some("take one with [0], or all with map".to_owned());
+                return self.fault(at.clone(), format!("a list has no field '{name}'"), hint);
+            }
+            Some(Known::Kind(_)) => return self.fault(at.clone(), format!("a single value has no field '{name}'"), None),
+        }
+        Some(())
+    }
+
+    /// What is known of a node's value from the shapes of the scope.
+    fn kind(&self, node: &Node) -> Option<Known<'a>> {
+        let Fields::Shaped(shapes) = self.scope.fields else { return None };
+        let member = |of: Option<Known<'a>>, name: &str| match of? {
+            Known::Shape(shape) | Known::Kind(shape::Kind::Record(shape) | shape::Kind::Unit(shape)) => {
+                shape.field(name).map(|field| Known::Kind(&field.kind))
+            }
+            Known::Kind(shape::Kind::Table(value)) => Some(Known::Kind(&**value)),
+            Known::Kind(_) => None,
+        };
+        match &node.kind {
+            Kind::Record => shapes.record.map(Known::Shape),
+            Kind::Field { name, .. } => member(shapes.record.map(Known::Shape), name),
+            Kind::Name(index) => {
+                let name = self.scope.names.get(*index)?;
+                shapes.names.iter().find(|(known, _)| known == name).map(|(_, shape)| Known::Shape(shape))
+            }
+            Kind::Local(depth) => self.locals.iter().rev().nth(*depth)?.1.map(Known::Kind),
+            Kind::Select(of, name) => member(self.kind(of), name),
+            Kind::Index(of, key) => match (&key.kind, self.kind(of)) {
+                (Kind::Literal(Value::Text(name)), of) => member(of, name),
+                (_, Some(Known::Kind(shape::Kind::List(element)))) => Some(Known::Kind(&**element)),
+                _ => None,
+            },
+            // `filter` keeps the elements as they are; the list macro with another body makes others.
+            Kind::Each { list, body, .. } if matches!(body.kind, Kind::Local(0)) => self.kind(list),
+            _ => None,
+        }
+    }
+
     /// The parser writes the list macros out as folds over `@result`; their shape tells which it was.
     fn comprehension(&mut self, fold: &ComprehensionExpr, at: &Range<usize>) -> Option<Kind> {
         let list = self.boxed(&fold.iter_range);
-        self.locals.push(fold.iter_var.clone());
+        let element = match list.as_deref().and_then(|list| self.kind(list)) {
+            Some(Known::Kind(shape::Kind::List(element))) => Some(&**element),
+            _ => None,
+        };
+        self.locals.push((fold.iter_var.clone(), element));
         let kind = self.fold(fold, at);
         self.locals.pop();
         let (list, fold) = (list?, kind?);
@@ -298,7 +390,13 @@ impl Compiler<'_> {
             operators::LOGICAL_OR => self.chain(args, Kind::Or),
             operators::LOGICAL_NOT => Some(Kind::Not(self.boxed(args.first()?)?)),
             operators::NEGATE => Some(Kind::Negate(self.boxed(args.first()?)?)),
-            operators::INDEX => self.pair(args).map(|(of, key)| Kind::Index(of, key)),
+            operators::INDEX => {
+                let (of, key) = self.pair(args)?;
+                if let Kind::Literal(Value::Text(name)) = &key.kind {
+                    self.check_member(&of, name, at)?;
+                }
+                Some(Kind::Index(of, key))
+            }
             operators::IN => self.pair(args).map(|(item, list)| Kind::In(item, list)),
             operators::DIVIDE => self.fault(
                 at.clone(),
@@ -355,6 +453,7 @@ impl Compiler<'_> {
         if let Some(Node { at, kind: Kind::Literal(Value::Text(format)) }) = nodes.get(1) {
             let refused = match name {
                 "decimal" if NumberFormat::of(format).is_none() => Some(bad_number_format(format)),
+                "format" if time_format(format).is_none() => Some(bad_time_format(format)),
                 "date" if !is_date_format(format) => {
                     Some(format!("'{format}' is no date format; write one such as 'dd-MM-yyyy' or 'yyyyMMdd'"))
                 }

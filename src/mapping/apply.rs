@@ -1,5 +1,7 @@
 //! Applying a compiled mapping to records: pure, one record at a time.
 
+use std::borrow::Cow;
+
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::compile::{ListTarget, Mapping, Placed, Target};
@@ -156,16 +158,16 @@ impl Mapping {
         field: &str,
         placed: &'a Placed,
         context: &'a Context<'a>,
-    ) -> Result<std::borrow::Cow<'a, Value>, Rejected> {
-        placed.expression.evaluate(context).map_err(|e| self.rejected(field, placed, e.to_string()))
+    ) -> Result<Cow<'a, Value>, Rejected> {
+        placed.evaluate(&self.file, field, context)
     }
 
     fn holds(&self, field: &str, placed: &Placed, context: &Context) -> Result<bool, Rejected> {
-        placed.expression.condition(context).map_err(|e| self.rejected(field, placed, e.to_string()))
+        placed.holds(&self.file, field, context)
     }
 
     fn rejected(&self, field: &str, placed: &Placed, message: String) -> Rejected {
-        Rejected { field: field.to_owned(), message, file: self.file.clone(), line: placed.position.line }
+        placed.rejected(&self.file, field, message)
     }
 
     /// A finding about the finished record, at the line that fills the field.
@@ -179,6 +181,25 @@ impl Mapping {
         let list = self.lists.iter().find(|l| l.name == head).map(|l| &l.from);
         let placed = filled.map(|t| &t.value).or(list).unwrap_or(&self.key);
         self.rejected(&invalid.field, placed, short(&invalid.message))
+    }
+}
+
+impl Placed {
+    pub fn evaluate<'a>(
+        &'a self,
+        file: &str,
+        field: &str,
+        context: &'a Context<'a>,
+    ) -> Result<Cow<'a, Value>, Rejected> {
+        self.expression.evaluate(context).map_err(|e| self.rejected(file, field, e.to_string()))
+    }
+
+    pub fn holds(&self, file: &str, field: &str, context: &Context) -> Result<bool, Rejected> {
+        self.expression.condition(context).map_err(|e| self.rejected(file, field, e.to_string()))
+    }
+
+    pub fn rejected(&self, file: &str, field: &str, message: String) -> Rejected {
+        Rejected { field: field.to_owned(), message, file: file.to_owned(), line: self.position.line }
     }
 }
 

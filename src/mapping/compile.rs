@@ -67,8 +67,7 @@ impl Mapping {
     /// fields; each with line, column and advice.
     pub fn compile(document: &Document) -> Result<Self, Problems> {
         let file: MappingFile = document.read()?;
-        let lookups = file.lookup.iter().map(|(name, table)| (name.clone(), lookup(table))).collect();
-        let mut compiler = Compiler { document, lookups, problems: Problems::default() };
+        let mut compiler = Compiler::new(document, &file.lookup);
         let shape = shape::of(file.entity);
         let root = KeyPath::root();
 
@@ -100,7 +99,7 @@ impl Mapping {
             kind: file.entity,
             stream: file.stream,
             file: document.file.clone(),
-            digest: blake3::hash(document.text().as_bytes()).to_hex()[..32].to_owned(),
+            digest: digest(document),
             key,
             condition,
             deleted,
@@ -112,17 +111,34 @@ impl Mapping {
     }
 }
 
-struct Compiler<'a> {
-    document: &'a Document,
-    lookups: BTreeMap<String, Lookup>,
-    problems: Problems,
+/// Compiles the expressions of one file, and gathers what is wrong with it.
+pub(super) struct Compiler<'a> {
+    pub document: &'a Document,
+    pub lookups: BTreeMap<String, Lookup>,
+    pub problems: Problems,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    pub fn new(document: &'a Document, lookups: &BTreeMap<String, BTreeMap<String, serde_json::Value>>) -> Self {
+        let lookups = lookups.iter().map(|(name, table)| (name.clone(), lookup(table))).collect();
+        Self { document, lookups, problems: Problems::default() }
+    }
+
     fn expression(&mut self, path: &KeyPath, source: &str) -> Option<Placed> {
-        let scope = Scope { fields: Fields::Any, names: NAMES, lookups: &self.lookups };
-        match Expression::compile(source, &scope) {
-            Ok(expression) => Some(Placed { expression, position: self.document.position(path) }),
+        self.typed(path, source, Fields::Any, NAMES).map(|(placed, _)| placed)
+    }
+
+    /// Compiles an expression that sees these fields and variables, and says what is known of its value.
+    pub fn typed(
+        &mut self,
+        path: &KeyPath,
+        source: &str,
+        fields: Fields,
+        names: &[&str],
+    ) -> Option<(Placed, Option<Kind>)> {
+        let scope = Scope { fields, names, lookups: &self.lookups };
+        match Expression::compile_typed(source, &scope) {
+            Ok((expression, kind)) => Some((Placed { expression, position: self.document.position(path) }, kind)),
             Err(faults) => {
                 for fault in faults {
                     let mut problem = self.document.problem_in(path, fault.at.start, fault.message);
@@ -217,6 +233,11 @@ impl Compiler<'_> {
         targets.sort_by_key(order);
         targets
     }
+}
+
+/// A digest of a mapping file with its lookups.
+pub(super) fn digest(document: &Document) -> String {
+    blake3::hash(document.text().as_bytes()).to_hex()[..32].to_owned()
 }
 
 fn lookup(table: &BTreeMap<String, serde_json::Value>) -> Lookup {

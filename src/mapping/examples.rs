@@ -33,12 +33,10 @@ impl Mapping {
     }
 
     fn differences(&self, example: &Example) -> Vec<String> {
-        let zone = match example.time_zone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::get) {
-            Ok(zone) => zone,
-            Err(error) => return vec![format!("time_zone: {error}")],
+        let setting = match setting(example.time_zone.as_deref(), &example.settings) {
+            Ok(setting) => setting,
+            Err(message) => return vec![message],
         };
-        let setting =
-            Setting { company: "EXAMPLE".to_owned(), zone, settings: Value::Map(crate::record::Map::default()) };
         let record = match Value::from_json(Json::Object(example.record.clone())) {
             Value::Map(record) => record,
             other => return vec![format!("record: a {} is no record", other.kind())],
@@ -75,8 +73,15 @@ impl Mapping {
     }
 }
 
+/// What an example knows of a connection.
+pub(super) fn setting(time_zone: Option<&str>, settings: &serde_json::Map<String, Json>) -> Result<Setting, String> {
+    let zone = time_zone.map_or(Ok(TimeZone::UTC), TimeZone::get).map_err(|e| format!("time_zone: {e}"))?;
+    let settings = Value::from_json(Json::Object(settings.clone()));
+    Ok(Setting { company: "EXAMPLE".to_owned(), zone, settings })
+}
+
 /// Compares what is expected with what came out: fields that are not named do not matter, numbers by their value.
-fn compare(at: &str, expected: &Json, found: &Json, differences: &mut Vec<String>) {
+pub(super) fn compare(at: &str, expected: &Json, found: &Json, differences: &mut Vec<String>) {
     match (expected, found) {
         (Json::Object(wanted), Json::Object(fields)) => {
             for (name, value) in wanted {

@@ -79,6 +79,9 @@ pub struct Example {
     /// The connection's time zone in the example; absent: UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// The connection's settings in the example.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub settings: serde_json::Map<String, Value>,
 }
 
 /// What becomes of an example's record other than a part.

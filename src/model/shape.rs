@@ -146,6 +146,15 @@ pub fn schema(kind: PartKind) -> Value {
     schema.to_value()
 }
 
+/// The shape of an order.
+pub fn order() -> &'static Shape {
+    static ORDER: LazyLock<Shape> = LazyLock::new(|| {
+        let schema = order_schema();
+        shape(&schema, &schema)
+    });
+    &ORDER
+}
+
 /// The JSON Schema (2020-12) of an order.
 pub fn order_schema() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Order>().to_value()
@@ -193,6 +202,23 @@ fn shape(schema: &Value, root: &Value) -> Shape {
     Shape { fields }
 }
 
+/// The fields of records of which one is meant: the field that tells them apart has the words of all.
+fn either(branches: &[Value], root: &Value) -> Shape {
+    let mut fields: Vec<Field> = Vec::new();
+    for field in branches.iter().flat_map(|branch| shape(branch, root).fields) {
+        match fields.iter_mut().find(|f| f.name == field.name) {
+            Some(Field { kind: Kind::Choice(words), .. }) => {
+                if let Kind::Choice(more) = field.kind {
+                    words.extend(more);
+                }
+            }
+            Some(_) => {}
+            None => fields.push(field),
+        }
+    }
+    Shape { fields }
+}
+
 fn kind(schema: &Value, root: &Value) -> Kind {
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
@@ -212,7 +238,13 @@ fn kind(schema: &Value, root: &Value) -> Kind {
     if let Some(branches) = schema.get("oneOf").and_then(Value::as_array) {
         let words: Vec<String> =
             branches.iter().filter_map(|b| b.get("const").and_then(Value::as_str)).map(str::to_owned).collect();
+        if branches.iter().all(|branch| branch.get("properties").is_some()) {
+            return Kind::Record(either(branches, root));
+        }
         return if words.is_empty() { Kind::Text } else { Kind::Choice(words) };
+    }
+    if let Some(word) = schema.get("const").and_then(Value::as_str) {
+        return Kind::Choice(vec![word.to_owned()]);
     }
     let is = |name: &str| match schema.get("type") {
         Some(Value::String(t)) => t == name,
@@ -267,6 +299,15 @@ mod tests {
         assert_eq!(of(PartKind::Product).at("names.nl"), Some(&Kind::Text));
         assert_eq!(of(PartKind::Contact).at("customer"), Some(&Kind::Text));
         assert_eq!(customer.at("nmae"), None);
+    }
+
+    #[test]
+    fn an_order_has_a_shape_too() {
+        let order = order();
+        assert_eq!(order.at("lines").map(|k| matches!(k, Kind::List(_))), Some(true));
+        assert_eq!(order.at("ship_to.address.street"), Some(&Kind::Text));
+        assert_eq!(order.at("payment.method"), Some(&Kind::Choice(vec!["on_account".into(), "paid".into()])));
+        assert_eq!(order.at("payment.reference"), Some(&Kind::Text));
     }
 
     #[test]

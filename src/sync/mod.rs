@@ -14,4 +14,4 @@ mod scope;
 pub use guard::{Verdict, judge};
 pub use run::{Ended, Job, SyncError, Verify, approve, finish, refuse};
 pub use schedule::{Due, Schedule};
-pub use scope::{Scopes, ShopScope};
+pub use scope::{Scopes, ShopScope, digest as scope_digest};

@@ -7,5 +7,6 @@ mod cli;
 mod formats;
 mod mappings;
 mod shops;
+mod orders_store;
 mod store;
 mod sync;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tradebridge::config::Document;
-use tradebridge::mapping::Mapping;
+use tradebridge::mapping::AnyMapping;
 use tradebridge::model::PartKind;
 
 fn mapping_files(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -23,7 +23,7 @@ fn the_examples_of_every_shipped_mapping_hold() {
     mapping_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings"), &mut files);
     assert!(!files.is_empty());
     for file in files {
-        let mapping = Mapping::compile(&Document::load(&file).unwrap()).unwrap_or_else(|problems| panic!("{problems}"));
+        let mapping = AnyMapping::compile(&Document::load(&file).unwrap()).unwrap_or_else(|problems| panic!("{problems}"));
         let results = mapping.examples();
         assert!(results.len() >= 2, "{} has too few examples", file.display());
         for result in results {

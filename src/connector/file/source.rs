@@ -14,7 +14,7 @@ use super::trouble::{Doing, explain};
 use super::{FileError, OpenFile, Stamp, is_at};
 use crate::connector::error::ConnectorError;
 use crate::connector::format::Reader;
-use crate::connector::manifest::{Content, Ready};
+use crate::connector::manifest::Content;
 use crate::connector::reading::Reading;
 
 /// Says, after reading, whether the source is still the one that was opened; otherwise what is otherwise.
@@ -35,6 +35,15 @@ pub struct Source {
     pub after: After,
     /// How the files are read.
     pub reading: Arc<Reading>,
+}
+
+/// What tells that a file is written to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// A file of its name with this text behind it.
+    Marker(String),
+    /// That size and time of modification stayed the same so long.
+    Stable(Duration),
 }
 
 /// What becomes of a file that was read.
@@ -139,7 +148,7 @@ impl Source {
 
     fn state(&self, file: &Entry, entries: &[Entry]) -> State {
         match &self.ready {
-            Ready::Stable(stable) => match stable.duration().saturating_sub(file.unchanged) {
+            Ready::Stable(stable) => match stable.saturating_sub(file.unchanged) {
                 Duration::ZERO => State::Ready,
                 rest => State::Watched(rest),
             },
