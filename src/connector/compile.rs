@@ -325,7 +325,11 @@ root = "ORDER"
         says_once("\"archive\"\n", "\"archiv\"\n", "use `keep`, `archive` or `delete`");
         says_once("{ stable = \"5s\" }", "{ stable = \"5 apples\" }", "no length of time");
         says_once("{ stable = \"5s\" }", "{ stable = \"10m\" }", "5m is the most");
-        says_once("{ stable = \"5s\" }", "{ makrer = \".done\" }", "needs `marker` or `stable` [did you mean `marker`?");
+        says_once(
+            "{ stable = \"5s\" }",
+            "{ makrer = \".done\" }",
+            "needs `marker` or `stable` [did you mean `marker`?",
+        );
         says_once("\".done\"", "\"/x\"", "cannot stand behind the name of a file");
         says_once("\"klanten*.csv\"", "\"../klanten*.csv\"", "is a path; name files here");
         says_once("delimiter = \";\"", "delimiter = \";;\"", "one ASCII character");

@@ -268,7 +268,9 @@ impl<'a> Compiler<'a> {
                 let hint = Some("take one with [0], or all with map".to_owned());
                 return self.fault(at.clone(), format!("a list has no field '{name}'"), hint);
             }
-            Some(Known::Kind(_)) => return self.fault(at.clone(), format!("a single value has no field '{name}'"), None),
+            Some(Known::Kind(_)) => {
+                return self.fault(at.clone(), format!("a single value has no field '{name}'"), None);
+            }
         }
         Some(())
     }

@@ -197,9 +197,7 @@ fn exact_record(shape: &Shape, record: &Map) -> Map {
 
 fn exact(kind: &Kind, value: &Value) -> Value {
     match (kind, value) {
-        (Kind::Decimal, Value::Text(text)) => {
-            number_from_text(text).map_or_else(|| value.clone(), Value::Number)
-        }
+        (Kind::Decimal, Value::Text(text)) => number_from_text(text).map_or_else(|| value.clone(), Value::Number),
         (Kind::Record(shape), Value::Map(map)) => Value::Map(exact_record(shape, map)),
         (Kind::List(element), Value::List(items)) => Value::List(items.iter().map(|i| exact(element, i)).collect()),
         _ => value.clone(),

@@ -31,7 +31,9 @@ impl Outbound {
             (Ok(_), Some(reason)) => return Err(format!("taken, where \"{reason}\" should reject it")),
             (Err(rejected), None) => return Err(format!("rejected: {rejected}")),
             (Err(rejected), Some(reason)) if rejected.to_string().contains(reason.as_str()) => return Ok(Vec::new()),
-            (Err(rejected), Some(reason)) => return Err(format!("rejected with \"{rejected}\", not with \"{reason}\"")),
+            (Err(rejected), Some(reason)) => {
+                return Err(format!("rejected with \"{rejected}\", not with \"{reason}\""));
+            }
         };
         let request = without_nulls(Value::Map(request).to_json());
         let mut differences = Vec::new();

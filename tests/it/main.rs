@@ -6,7 +6,7 @@ mod architecture;
 mod cli;
 mod formats;
 mod mappings;
-mod shops;
 mod orders_store;
+mod shops;
 mod store;
 mod sync;

@@ -23,7 +23,8 @@ fn the_examples_of_every_shipped_mapping_hold() {
     mapping_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings"), &mut files);
     assert!(!files.is_empty());
     for file in files {
-        let mapping = AnyMapping::compile(&Document::load(&file).unwrap()).unwrap_or_else(|problems| panic!("{problems}"));
+        let mapping =
+            AnyMapping::compile(&Document::load(&file).unwrap()).unwrap_or_else(|problems| panic!("{problems}"));
         let results = mapping.examples();
         assert!(results.len() >= 2, "{} has too few examples", file.display());
         for result in results {
