@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 
 use super::output::Failure;
 use crate::config::{Config, Secret};
+use crate::daemon::{Bridge, OpenError};
 use crate::store::sqlite::SqliteStore;
 
 /// How long the daemon may take to take up a connection.
@@ -138,8 +139,13 @@ impl Client {
 
     /// The store, opened by this process.
     async fn here(config: &Config) -> Result<Self, Failure> {
-        let store = config.store.url.sqlite_path().display();
-        Err(Failure::failed(format!("no daemon has {store} open; start it with `tradebridge run`")))
+        // No command in this process is asked to stop half-way.
+        let (_, never) = tokio::sync::watch::channel(false);
+        let bridge = Bridge::open(config.clone(), never).await.map_err(|error| match error {
+            OpenError::Files(problems) => Failure::Problems(problems),
+            error => Failure::failed(error.to_string()),
+        })?;
+        Ok(Self::over(bridge.router(), bridge.operator().clone()))
     }
 
     /// The routes in this process, for whoever shows this key.

@@ -18,6 +18,7 @@ mod page;
 mod preview;
 mod progress;
 mod recover;
+mod run;
 mod runs;
 mod schema;
 mod status;
@@ -56,6 +57,8 @@ enum Command {
     Init(init::InitArguments),
     /// Check configuration, connectors and mappings, then the connections.
     Check(check::CheckArguments),
+    /// Run the daemon until it is told to stop.
+    Run,
     /// Pull now, and wait for the end.
     Sync(sync::SyncArguments),
     /// Show what the mapping makes of the records that are there to be read; nothing is stored.
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
     let answered = match command {
         Command::Init(arguments) => init::run(&arguments, &context),
         Command::Check(arguments) => check::run(&arguments, &context),
+        Command::Run => wait(run::run(&context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),
         Command::Runs(command) => wait(runs::run(command, &context)),

@@ -129,6 +129,14 @@ impl Connector {
         blocking("putting a file away", move || source.settle(&identity, &sightings)).await?
     }
 
+    /// Whether two streams read the same files.
+    pub fn same_files(&self, one: &str, other: &str) -> bool {
+        match (self.streams.get(one), self.streams.get(other)) {
+            (Some(one), Some(other)) => one.directory == other.directory && one.files == other.files,
+            _ => false,
+        }
+    }
+
     fn source(&self, stream: &str) -> Result<&Arc<Source>, ConnectorError> {
         self.streams.get(stream).ok_or_else(|| ConnectorError::NoStream {
             connector: self.manifest.name.clone(),

@@ -17,7 +17,7 @@ pub use error::PublishError;
 pub use feed::{Changed, Changes, FeedOperation};
 pub use filter::Filter;
 pub use notifier::Notifier;
-pub use record::{PartSource, Record, RecordMeta};
+pub use record::{PartSource, Record, RecordMeta, assemble};
 pub use tiers::{Agreement, Tier, Tiers};
 pub use verified::Verified;
 pub use window::{Page, Window};

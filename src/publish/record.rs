@@ -57,7 +57,7 @@ pub struct PartSource {
 }
 
 /// Assembles entities from their parts, which come by key and main part first.
-pub(super) fn assemble(parts: Vec<Part>) -> Vec<Record> {
+pub fn assemble(parts: Vec<Part>) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for part in parts {
         match records.last_mut().filter(|record| record.key == part.key) {
