@@ -12,6 +12,7 @@ mod init;
 mod key;
 mod map;
 mod migrate;
+mod openapi;
 mod orders;
 mod output;
 mod page;
@@ -86,6 +87,8 @@ enum Command {
     Recover,
     /// Print the JSON Schema of a kind of file or of a canonical record.
     Schema(schema::SchemaArguments),
+    /// Print the description of the HTTP API, OpenAPI 3.1.
+    Openapi,
     /// Print the completions of a shell.
     Completions(completions::CompletionsArguments),
 }
@@ -105,7 +108,7 @@ pub fn run() -> ExitCode {
     let context = Context { config, output: Output::new(output) };
     let answered = match command {
         Command::Init(arguments) => init::run(&arguments, &context),
-        Command::Check(arguments) => check::run(&arguments, &context),
+        Command::Check(arguments) => wait(check::run(&arguments, &context)),
         Command::Run => wait(run::run(&context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),
@@ -118,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Migrate => wait(migrate::run(&context)),
         Command::Recover => wait(recover::run(&context)),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Openapi => Ok(openapi::run()),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };
     let exit = answered.unwrap_or_else(|failure| context.output.fail(&failure));
