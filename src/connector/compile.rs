@@ -43,7 +43,7 @@ pub(super) struct StreamPlan {
     pub help: Option<String>,
     pub directory: Word<PathBuf>,
     pub files: Word<Pattern>,
-    pub content: Content,
+    pub content: Word<Content>,
     pub ready: ReadyPlan,
     pub after: Option<Word<AfterWord>>,
     pub archive: Option<Word<PathBuf>>,
@@ -134,6 +134,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
     }
     let directory = checker.word(&merged.key("directory"), stream.directory.as_deref(), NAMES, word::directory);
     let files = checker.word(&merged.key("files"), stream.files.as_deref(), NAMES, word::pattern);
+    let content = checker.word(&merged.key("content"), stream.content.as_deref(), NAMES, word::content);
     let after = checker.word(&merged.key("after"), stream.after.as_deref(), NAMES, word::after);
     let archive = checker.word(&merged.key("archive"), stream.archive.as_deref(), NAMES, word::directory);
     let reading = options::reading(checker, &merged);
@@ -159,7 +160,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
         help: stream.help.clone(),
         directory: directory?,
         files: files?,
-        content: stream.content?,
+        content: content?,
         ready: ready?,
         after,
         archive,
@@ -288,8 +289,8 @@ root = "ORDER"
     #[test]
     fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
         let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(manifest.streams["customers"].content, Content::Full);
-        assert_eq!(manifest.streams["prices"].content, Content::Delta);
+        assert_eq!(manifest.streams["customers"].content.template.source(), "full");
+        assert_eq!(manifest.streams["prices"].content.template.source(), "delta");
         assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
         // `delimiter` is of another format, and passed over.
         assert!(manifest.streams["prices"].reading.delimiter.is_none());

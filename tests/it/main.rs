@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cli;
+mod daemon;
 mod formats;
 mod mappings;
 mod orders_store;
