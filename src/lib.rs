@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod connector;
+pub mod daemon;
 pub mod expression;
 pub mod mapping;
 pub mod model;

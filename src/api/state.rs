@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::control::Control;
 use crate::config::{Config, Secret};
+use crate::orders::Desk;
 use crate::publish::Notifier;
 use crate::store::Store;
 
@@ -17,6 +18,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The configuration in force.
     pub config: watch::Receiver<Arc<Config>>,
+    /// The desk where orders are looked after.
+    pub desk: Arc<Desk>,
     /// The daemon, for operators.
     pub control: Arc<dyn Control>,
     /// Wakes those who wait for changes.

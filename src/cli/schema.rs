@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Exit, complain, print};
+use super::Answered;
+use super::output::{Exit, Failure, print};
 use crate::config::{self, suggest};
 use crate::connector::ManifestFile;
 use crate::mapping;
@@ -14,7 +15,10 @@ pub(super) struct SchemaArguments {
     kind: String,
 }
 
-pub(super) fn run(arguments: &SchemaArguments) -> Exit {
+/// The kinds of schema beside the canonical records.
+const KINDS: [&str; 4] = ["config", "connector", "mapping", "order"];
+
+pub(super) fn run(arguments: &SchemaArguments) -> Answered {
     let schema = match arguments.kind.as_str() {
         "config" => config::schema(),
         "connector" => config::schema::of::<ManifestFile>(),
@@ -22,14 +26,13 @@ pub(super) fn run(arguments: &SchemaArguments) -> Exit {
         "order" => shape::order_schema(),
         name => {
             let Some(kind) = PartKind::from_name(name) else {
-                let kinds =
-                    ["config", "connector", "mapping", "order"].into_iter().chain(PartKind::ALL.map(PartKind::name));
-                complain(&format!("there is no schema '{name}'; there are {}", suggest::one_of(kinds)));
-                return Exit::Usage;
+                let kinds = KINDS.into_iter().chain(PartKind::ALL.map(PartKind::name));
+                let there = suggest::one_of(kinds);
+                return Err(Failure::Usage(format!("there is no schema '{name}'; there are {there}")));
             };
             shape::schema(kind)
         }
     };
     print(&format!("{schema:#}"));
-    Exit::Done
+    Ok(Exit::Done)
 }

@@ -96,6 +96,9 @@ pub struct DemoCopy {
     pub from: PathBuf,
     /// The directory to work on; files that are there already stay as they are.
     pub to: PathBuf,
+    /// Directories that are made where they are missing: an ERP has its own.
+    #[serde(default)]
+    pub directories: Vec<PathBuf>,
 }
 
 /// Where a configuration was read from.

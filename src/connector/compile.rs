@@ -9,12 +9,12 @@ use serde_json::Value as Json;
 
 use super::check::{Checker, FILE_NAMES, Merged, NAMES, REFERENCE};
 use super::file::pattern::Pattern;
-use super::manifest::{ActionFile, Content, CreateFile, ManifestFile, Ready, SettingFile, StreamFile};
+use super::manifest::{ActionFile, CreateFile, ManifestFile, Ready, SettingFile, StreamFile};
 use super::options::{self, goes_with};
 use super::outcome::CreateClass;
 use super::reading::Reading;
 use super::settings::check_declaration;
-use super::word::{self, AfterWord, Plan, Word};
+use super::word::{self, AfterWord, Content, Plan, Word};
 use super::writing::Writing;
 use crate::config::{Document, KeyPath, Problems};
 
@@ -43,7 +43,7 @@ pub(super) struct StreamPlan {
     pub help: Option<String>,
     pub directory: Word<PathBuf>,
     pub files: Word<Pattern>,
-    pub content: Content,
+    pub content: Word<Content>,
     pub ready: ReadyPlan,
     pub after: Option<Word<AfterWord>>,
     pub archive: Option<Word<PathBuf>>,
@@ -134,6 +134,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
     }
     let directory = checker.word(&merged.key("directory"), stream.directory.as_deref(), NAMES, word::directory);
     let files = checker.word(&merged.key("files"), stream.files.as_deref(), NAMES, word::pattern);
+    let content = checker.word(&merged.key("content"), stream.content.as_deref(), NAMES, word::content);
     let after = checker.word(&merged.key("after"), stream.after.as_deref(), NAMES, word::after);
     let archive = checker.word(&merged.key("archive"), stream.archive.as_deref(), NAMES, word::directory);
     let reading = options::reading(checker, &merged);
@@ -159,7 +160,7 @@ fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
         help: stream.help.clone(),
         directory: directory?,
         files: files?,
-        content: stream.content?,
+        content: content?,
         ready: ready?,
         after,
         archive,
@@ -288,8 +289,8 @@ root = "ORDER"
     #[test]
     fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
         let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(manifest.streams["customers"].content, Content::Full);
-        assert_eq!(manifest.streams["prices"].content, Content::Delta);
+        assert_eq!(manifest.streams["customers"].content.template.source(), "full");
+        assert_eq!(manifest.streams["prices"].content.template.source(), "delta");
         assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
         // `delimiter` is of another format, and passed over.
         assert!(manifest.streams["prices"].reading.delimiter.is_none());
@@ -319,7 +320,7 @@ root = "ORDER"
     #[test]
     fn words_of_the_vocabulary_are_judged() {
         says_once("\"file\"", "\"http\"", "transport: `http` is not possible here; use `file`");
-        says_once("\"delta\"", "\"detla\"", "did you mean `delta`?");
+        says_once("\"delta\"", "\"detla\"", "`detla` is not possible here; use `full` or `delta`");
         says_once("\"open\"", "\"opne\"", "`opne` is not possible here; use `unique` or `open` [did you mean `open`?");
         says_once("\"open\"", "{ bounded = \"soon\" }", "`soon` is no length of time");
         says_once("\"archive\"\n", "\"archiv\"\n", "use `keep`, `archive` or `delete`");
@@ -390,12 +391,14 @@ root = "ORDER"
 
     #[test]
     fn every_fault_of_a_file_is_said_at_once() {
+        let text =
+            MANIFEST.replace("title =", "titel =").replace("[settings.password]\ntype", "[settings.password]\ntyp");
+        assert_eq!(compile(&text).unwrap_err().0.len(), 4, "two misspelt keys that are required");
         let text = MANIFEST
-            .replace("title =", "titel =")
             .replace("\"delta\"", "\"dleta\"")
-            .replace("[settings.password]\ntype", "[settings.password]\ntyp");
-        assert_eq!(compile(&text).unwrap_err().0.len(), 5, "three misspelt, two of them required");
-        let text = MANIFEST.replace("klanten*.csv", "a/b").replace("${reference}", "${refernce}");
-        assert_eq!(compile(&text).unwrap_err().0.len(), 2);
+            .replace("klanten*.csv", "a/b")
+            .replace("${reference}", "${refernce}")
+            .replace("root = \"ORDER\"", "");
+        assert_eq!(compile(&text).unwrap_err().0.len(), 4);
     }
 }

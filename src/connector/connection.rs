@@ -129,6 +129,14 @@ impl Connector {
         blocking("putting a file away", move || source.settle(&identity, &sightings)).await?
     }
 
+    /// Whether two streams read the same files.
+    pub fn same_files(&self, one: &str, other: &str) -> bool {
+        match (self.streams.get(one), self.streams.get(other)) {
+            (Some(one), Some(other)) => one.directory == other.directory && one.files == other.files,
+            _ => false,
+        }
+    }
+
     fn source(&self, stream: &str) -> Result<&Arc<Source>, ConnectorError> {
         self.streams.get(stream).ok_or_else(|| ConnectorError::NoStream {
             connector: self.manifest.name.clone(),
@@ -171,7 +179,7 @@ impl Connector {
             }
         }
         let probed = blocking("probing directories", move || {
-            needs.into_iter().map(|(path, need)| need.probe(path)).collect::<Vec<_>>()
+            needs.into_iter().map(|(path, need)| need.probe(&path)).collect::<Vec<_>>()
         });
         probed.await.unwrap_or_else(|error| vec![ProbeResult::failed(error.to_string())])
     }
@@ -263,6 +271,7 @@ impl Binder<'_> {
     fn stream(&mut self, plan: &StreamPlan) -> Option<Source> {
         let directory = self.value(&plan.directory)??;
         let files = self.needed(&plan.files);
+        let content = self.needed(&plan.content);
         let ready = match &plan.ready {
             ReadyPlan::Marker(suffix) => self.needed(suffix).map(Ready::Marker),
             ReadyPlan::Stable(stable) => self.needed(stable).map(Ready::Stable),
@@ -287,8 +296,7 @@ impl Binder<'_> {
                 return None;
             }
         };
-        let content = plan.content;
-        Some(Source { directory, files: files?, content, ready: ready?, after, reading: Arc::new(reading) })
+        Some(Source { directory, files: files?, content: content?, ready: ready?, after, reading: Arc::new(reading) })
     }
 
     /// An action; nothing where its directory has no value, so that the connection does not have it, or with a

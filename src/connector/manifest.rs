@@ -118,9 +118,11 @@ pub struct StreamFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub files: Option<String>,
-    /// Whether a file holds everything, or what changed.
+    /// Whether a file holds everything (`full`: the newest file is read, and what it lacks was deleted) or what changed
+    /// (`delta`: every file is read, in the order of their names). A template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<Content>,
+    #[schemars(length(min = 1))]
+    pub content: Option<String>,
     /// What tells that a file is written to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
@@ -197,16 +199,6 @@ pub struct StreamFile {
     /// Folds neighbouring records with the same values into one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupFile>,
-}
-
-/// Whether a file holds everything, or what changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Content {
-    /// Everything: the newest file is read, and what it lacks was deleted.
-    Full,
-    /// What changed: every file is read, in the order of their names.
-    Delta,
 }
 
 /// What tells that a file is written to its end.

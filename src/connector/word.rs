@@ -10,7 +10,7 @@ use crate::config::values::Interval;
 use crate::expression::Template;
 
 /// The longest that is waited for a file to be stable.
-const LONGEST_STABLE: Duration = Duration::from_secs(300);
+const LONGEST_STABLE: Duration = Duration::from_mins(5);
 
 /// A template, and how its text is read.
 #[derive(Debug)]
@@ -64,6 +64,15 @@ impl<T: Formatted> Plan<T> {
     }
 }
 
+/// Whether a file holds everything, or what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Everything: the newest file is read, and what it lacks was deleted.
+    Full,
+    /// What changed: every file is read, in the order of their names.
+    Delta,
+}
+
 /// What becomes of a file that was read, as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterWord {
@@ -109,10 +118,17 @@ pub fn stable(text: &str) -> Result<Duration, String> {
 
 /// What becomes of a file that was read.
 pub fn after(text: &str) -> Result<AfterWord, String> {
-    const WORDS: [(&str, AfterWord); 3] =
-        [("keep", AfterWord::Keep), ("archive", AfterWord::Archive), ("delete", AfterWord::Delete)];
-    WORDS.iter().find(|(word, _)| *word == text).map(|(_, after)| *after).ok_or_else(|| {
-        let words = suggest::one_of(WORDS.iter().map(|(word, _)| *word));
+    choice(text, &[("keep", AfterWord::Keep), ("archive", AfterWord::Archive), ("delete", AfterWord::Delete)])
+}
+
+/// Whether a file holds everything, or what changed.
+pub fn content(text: &str) -> Result<Content, String> {
+    choice(text, &[("full", Content::Full), ("delta", Content::Delta)])
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words = suggest::one_of(choices.iter().map(|(word, _)| *word));
         format!("`{text}` is not possible here; use {words}")
     })
 }

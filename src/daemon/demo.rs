@@ -17,6 +17,9 @@ pub struct CopyError {
 /// # Errors
 /// [`CopyError`] with the path that cannot be read or written.
 pub fn copy(copy: &DemoCopy) -> Result<u32, CopyError> {
+    for directory in &copy.directories {
+        std::fs::create_dir_all(directory).map_err(|source| CopyError { path: directory.clone(), source })?;
+    }
     copy_directory(&copy.from, &copy.to)
 }
 
@@ -52,12 +55,14 @@ mod tests {
         std::fs::create_dir_all(from.join("export")).unwrap();
         std::fs::write(from.join("export/a.csv"), "a").unwrap();
         std::fs::write(from.join("export/b.csv"), "b").unwrap();
-        let demo = DemoCopy { from, to: to.clone() };
+        let inbox = to.join("inbox");
+        let demo = DemoCopy { from, to: to.clone(), directories: vec![inbox.clone()] };
         assert_eq!(copy(&demo).unwrap(), 2);
         std::fs::write(to.join("export/a.csv"), "changed").unwrap();
         assert_eq!(copy(&demo).unwrap(), 0);
         assert_eq!(std::fs::read_to_string(to.join("export/a.csv")).unwrap(), "changed");
-        let missing = DemoCopy { from: to.join("nowhere"), to };
+        assert!(inbox.is_dir());
+        let missing = DemoCopy { from: to.join("nowhere"), to, directories: Vec::new() };
         assert!(copy(&missing).unwrap_err().to_string().contains("nowhere"));
     }
 }

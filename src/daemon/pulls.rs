@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::bridge::Bridge;
+use super::scopes;
 use crate::sync::{Plan, Pull, SyncError};
 
 /// Pulls under way at once: each holds some pages in memory.
@@ -23,6 +24,10 @@ pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
     let mut plans = bridge.plans();
     loop {
         let plan = Arc::clone(&plans.borrow_and_update());
+        // Between two plans no pull is under way that would judge customers by the conditions of before.
+        if let Err(error) = scopes::bring_up(&bridge.store, &plan.scopes).await {
+            tracing::error!(%error, "the shops' scopes cannot be judged anew; it is tried again with the next plan");
+        }
         let (replaced, gone) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for pull in &plan.pulls {

@@ -3,6 +3,21 @@
 //! What does not live here: HTTP (`api`), keeping parts and memberships (`store`), and deciding which customers are in
 //! a shop's scope when a record changes (`sync`).
 
+mod cursor;
+mod error;
+mod feed;
+mod filter;
 mod notifier;
+mod record;
+mod tiers;
+mod verified;
+mod window;
 
+pub use error::PublishError;
+pub use feed::{Changed, Changes, FeedOperation};
+pub use filter::Filter;
 pub use notifier::Notifier;
+pub use record::{PartSource, Record, RecordMeta, assemble};
+pub use tiers::{Agreement, Tier, Tiers};
+pub use verified::Verified;
+pub use window::{Page, Window};

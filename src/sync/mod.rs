@@ -6,12 +6,16 @@
 mod guard;
 mod keyed;
 mod page;
+mod plan;
 mod prices;
+mod pull;
 mod run;
 mod schedule;
 mod scope;
 
 pub use guard::{Verdict, judge};
-pub use run::{Ended, Job, SyncError, Verify, approve, finish, refuse};
+pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
+pub use pull::{Previewed, Pulled, Puller};
+pub use run::{Ended, Job, SyncError, approve, finish, refuse};
 pub use schedule::{Due, Schedule};
-pub use scope::{Scopes, ShopScope};
+pub use scope::{Scopes, ShopScope, digest as scope_digest};

@@ -120,7 +120,12 @@ impl Loader<'_> {
                 if manifests_are_sound {
                     let path = at.key("connector");
                     let message = format!("there is no connector '{}'", connection.connector);
-                    self.missing(&path, message, &connection.connector, catalog.names());
+                    self.missing(
+                        &path,
+                        message,
+                        &connection.connector,
+                        catalog.iter().map(|manifest| manifest.name.as_str()).collect(),
+                    );
                 }
                 continue;
             };
@@ -178,7 +183,8 @@ impl Loader<'_> {
         let streams = link.connector.stream_names();
         if !streams.contains(&mapping.stream.as_str()) {
             let (connector, stream) = (&link.config.connector, &mapping.stream);
-            let message = format!("{} reads the stream '{stream}', which the connector '{connector}' lacks", mapping.file);
+            let message =
+                format!("{} reads the stream '{stream}', which the connector '{connector}' lacks", mapping.file);
             self.missing(&at, message, stream, streams);
             return None;
         }
@@ -189,10 +195,8 @@ impl Loader<'_> {
     fn route(&mut self, at: &KeyPath, link: Arc<Link>) -> Option<OrderRoute> {
         let connector = &link.config.connector;
         if link.connector.action(ORDER_ACTION).is_none() {
-            let message = format!(
-                "orders go to '{}', whose connector '{connector}' has no action '{ORDER_ACTION}'",
-                link.name
-            );
+            let message =
+                format!("orders go to '{}', whose connector '{connector}' has no action '{ORDER_ACTION}'", link.name);
             self.problems.push(self.config.source.document.problem(at, message));
             return None;
         }

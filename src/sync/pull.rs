@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
+use tokio::sync::watch;
 
 use super::keyed;
 use super::plan::{Plan, Pull};
@@ -23,6 +24,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 #[derive(Debug)]
 pub struct Puller {
     store: Arc<dyn Store>,
+    stop: watch::Receiver<bool>,
     busy: Mutex<HashMap<SourceId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -49,9 +51,9 @@ pub struct Previewed {
 }
 
 impl Puller {
-    /// Pulls into a store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, busy: Mutex::default() }
+    /// Pulls into a store, until `stop` is true: then a run ends after its page.
+    pub fn new(store: Arc<dyn Store>, stop: watch::Receiver<bool>) -> Self {
+        Self { store, stop, busy: Mutex::default() }
     }
 
     /// Reads what the stream offers and was not taken yet; with `full`, a complete content that was taken is read again.
@@ -158,9 +160,7 @@ impl Puller {
                     Ok(Outcome::Part(part)) => {
                         let key = Key::new(part.company.clone(), part.identity.number.clone());
                         let parts = self.store.parts(pull.mapping.kind.entity(), &[key]).await?;
-                        let same = |p: &crate::store::Part| {
-                            p.kind == pull.mapping.kind && p.part == part.identity.part
-                        };
+                        let same = |p: &crate::store::Part| p.kind == pull.mapping.kind && p.part == part.identity.part;
                         parts.into_iter().find(same).map(|p| p.content)
                     }
                     _ => None,
@@ -205,7 +205,14 @@ impl Puller {
         Ok(self.busy(run.source))
     }
 
-    async fn job(&self, plan: &Plan, pull: &Pull, source: Source, offer: Offer, identity: Json) -> Result<Job, SyncError> {
+    async fn job(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        source: Source,
+        offer: Offer,
+        identity: Json,
+    ) -> Result<Job, SyncError> {
         let complete = offer.complete;
         let (reader, verify) = tokio::task::spawn_blocking(move || offer.open())
             .await
@@ -221,6 +228,7 @@ impl Puller {
             identity,
             reader,
             verify,
+            stop: self.stop.clone(),
         })
     }
 

@@ -12,6 +12,7 @@ use super::page::{Comparer, Progress};
 use super::scope::Scopes;
 use crate::config::Guard;
 use crate::connector::format::Reader;
+use crate::connector::{ConnectorError, Verify};
 use crate::mapping::{Mapping, Setting};
 use crate::store::{
     Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store, StoreError, Taken,
@@ -30,6 +31,9 @@ pub enum SyncError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The connection cannot be read from.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
     /// The source cannot be read any further.
     #[error("{place}: {message}")]
     Source {
@@ -142,9 +146,6 @@ struct Execution {
     stores: bool,
     stop: watch::Receiver<bool>,
 }
-
-/// Whether a source is still the one that was opened; says what is otherwise.
-pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 impl Execution {
     async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
@@ -261,7 +262,7 @@ impl Execution {
         let reading = tokio::task::spawn_blocking(move || Keyer::new(&mapping, &setting).read(reader, skip, &read));
 
         // Reading, comparing and storing overlap; a page is committed with the run's counts as of that page.
-        let (compared, mut pages) = mpsc::channel::<(Run, Page)>(AHEAD);
+        let (done, mut pages) = mpsc::channel::<(Run, Page)>(AHEAD);
         let comparer = Comparer {
             store: &self.store,
             mapping: &self.mapping,
@@ -270,10 +271,10 @@ impl Execution {
             price_change: self.guard.price_change,
         };
         let comparing = async {
-            let compared = compared;
+            let done = done;
             while let Some(records) = records.recv().await {
                 let page = comparer.compare(run, progress, records).await?;
-                if compared.send((run.clone(), page)).await.is_err() {
+                if done.send((run.clone(), page)).await.is_err() {
                     break;
                 }
             }

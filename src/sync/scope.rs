@@ -120,7 +120,8 @@ fn is_part(field: &str) -> bool {
     PartKind::ALL.iter().filter_map(|kind| kind.owner()).any(|owner| owner.list == field)
 }
 
-fn digest(shop: &Shop) -> String {
+/// A digest of everything that decides what a shop sees.
+pub fn digest(shop: &Shop) -> String {
     let parts = serde_json::json!([shop.companies, shop.connections, shop.customers, shop.warehouses]);
     blake3::hash(parts.to_string().as_bytes()).to_hex()[..32].to_owned()
 }

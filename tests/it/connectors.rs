@@ -410,7 +410,7 @@ async fn a_stream_whose_directory_no_setting_gives_is_not_there() {
 async fn an_order_is_handed_over_once() {
     let erp = Erp::new("");
     let action = erp.connector.action("order").unwrap();
-    assert_eq!(action.class(), CreateClass::Bounded { settle: Duration::from_secs(600) });
+    assert_eq!(action.class(), CreateClass::Bounded { settle: Duration::from_mins(10) });
     let order = request("10000", "A-1");
     assert_eq!(erp.find(&order, "R1").await, Found::Missing { conclusive: true });
     assert_eq!(erp.create(&order, "R1").await, Created::Submitted);

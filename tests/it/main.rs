@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod cli;
 mod connectors;
+mod daemon;
 mod formats;
 mod mappings;
+mod orders_store;
 mod shops;
 mod store;
 mod sync;

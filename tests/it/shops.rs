@@ -306,7 +306,7 @@ async fn lists_walk_in_the_order_of_keys_through_what_the_shop_sees() {
     assert_eq!(erp.list(&a, &by(Entity::Customer, Condition::Number("11".to_owned()))).await, [""; 0]);
 
     let tap = json!({"number": "T", "gtin": "8710000000011", "groups": ["KRAAN"],
-        "units": [{"unit": "BX", "factor": "10", "gtin": "8710000000028"}]});
+        "units": [{"unit": "BX", "factor": "10", "gtin": "8710000000028"}, {"unit": "EA", "factor": "1", "gtin": "8710000000011"}]});
     erp.put("erp", (PartKind::Product, tap, None)).await;
     erp.put("erp", (PartKind::Product, json!({"number": "U", "groups": ["KRAAN"], "status": "phase_out"}), None)).await;
     for gtin in ["8710000000011", "8710000000028"] {

@@ -1,10 +1,44 @@
 //! The routes for operators, below `/admin/v1`. Whoever gets here has shown a key with the scope `admin`.
+//!
+//! What does not live here: doing what is asked (`control`, `orders`, the store), and how it is shown (`cli`).
+
+mod body;
+mod error;
+mod keys;
+mod orders;
+mod runs;
+pub mod views;
+mod who;
+mod work;
 
 use axum::Router;
+use axum::routing::{delete, get, post};
 
 use super::state::ApiState;
 
 /// The routes.
 pub fn router(_state: &ApiState) -> Router<ApiState> {
     Router::new()
+        .route("/sync", post(work::sync))
+        .route("/preview", post(work::preview))
+        .route("/reload", post(work::reload))
+        .route("/check", post(work::check))
+        .route("/status", get(work::status))
+        .route("/runs", get(runs::list))
+        .route("/runs/{id}", get(runs::show))
+        .route("/runs/{id}/approve", post(runs::approve))
+        .route("/runs/{id}/reject", post(runs::reject))
+        .route("/rejections", get(runs::rejections))
+        .route("/orders", get(orders::list))
+        .route("/orders/{id}", get(orders::show))
+        .route("/orders/{id}/retry", post(orders::retry))
+        .route("/orders/{id}/cancel", post(orders::cancel))
+        .route("/orders/{id}/approve", post(orders::approve))
+        .route("/orders/{id}/resolve", post(orders::resolve))
+        .route("/dead", get(orders::dead))
+        .route("/dead/{id}", get(orders::show_dead))
+        .route("/dead/{id}/retry", post(orders::retry_dead))
+        .route("/dead/{id}/drop", post(orders::drop_dead))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{name}", delete(keys::revoke))
 }

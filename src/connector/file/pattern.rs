@@ -19,6 +19,14 @@ pub struct Pattern {
     compiled: Regex,
 }
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Pattern {}
+
 impl Pattern {
     /// Compiles a pattern.
     ///

@@ -14,8 +14,8 @@ use super::trouble::{Doing, explain};
 use super::{FileError, OpenFile, Stamp, is_at};
 use crate::connector::error::ConnectorError;
 use crate::connector::format::Reader;
-use crate::connector::manifest::Content;
 use crate::connector::reading::Reading;
+use crate::connector::word::Content;
 
 /// Says, after reading, whether the source is still the one that was opened; otherwise what is otherwise.
 pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
@@ -234,11 +234,11 @@ impl Source {
             After::Archive(archive) => {
                 self.archive(archive, path, stamp)?;
                 // A marker that stays behind is older than the next file of the name, and makes it no readier.
-                let marked = marker.and_then(|marker| {
+                let with_stamp = marker.and_then(|marker| {
                     let stamp = std::fs::symlink_metadata(&marker).and_then(|metadata| Stamp::of(&metadata)).ok()?;
                     Some((marker, stamp))
                 });
-                marked.map_or(Ok(()), |(marker, stamp)| self.archive(archive, &marker, &stamp))
+                with_stamp.map_or(Ok(()), |(marker, stamp)| self.archive(archive, &marker, &stamp))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{Row as _, SqliteConnection};
 
 use super::super::{Difference, Operation, Result};
 use super::rows;
@@ -94,10 +94,11 @@ async fn join(tx: &mut SqliteConnection, shop: &str, key: &Key, sequence: i64) -
 
 /// The shops that have the customers in scope now.
 async fn current(tx: &mut SqliteConnection, wanted: &[Wanted]) -> Result<HashMap<Key, BTreeSet<String>>> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "SELECT company, customer AS number, shop FROM member WHERE until IS NULL AND (company, customer) IN ",
+    let mut query = rows::with_keys(wanted.iter().map(|w| &w.key));
+    query.push(
+        "SELECT k.company, k.number, m.shop FROM k CROSS JOIN member m ON m.company = k.company \
+         AND m.customer = k.number WHERE m.until IS NULL",
     );
-    rows::push_keys(&mut query, wanted.iter().map(|w| &w.key));
     let mut found: HashMap<Key, BTreeSet<String>> = HashMap::new();
     for row in query.build().fetch_all(&mut *tx).await? {
         found.entry(rows::key(&row)?).or_default().insert(row.try_get("shop")?);
@@ -108,12 +109,11 @@ async fn current(tx: &mut SqliteConnection, wanted: &[Wanted]) -> Result<HashMap
 /// Gives what is about the customers new sequences: records about one of them, and products with article numbers of
 /// theirs.
 async fn renumber(tx: &mut SqliteConnection, customers: &[Key], sequence: &mut i64) -> Result<()> {
-    let terms: Vec<Key> = customers.iter().map(|k| Key::new(k.company.clone(), format!("1:{}", k.number))).collect();
-    for chunk in terms.chunks(CHUNK) {
-        let mut query = QueryBuilder::<Sqlite>::new("WITH about (company, who) AS ");
-        rows::push_keys(&mut query, chunk.iter());
-        query
-            .push(", found AS (SELECT p.id FROM about a CROSS JOIN part p ON p.company = a.company AND p.who = a.who ");
+    for chunk in customers.chunks(CHUNK) {
+        let mut query = rows::with_keys(chunk);
+        query.push(
+            ", found AS (SELECT p.id FROM k CROSS JOIN part p ON p.company = k.company AND p.who = '1:' || k.number ",
+        );
         query.push("AND p.entity IN (");
         let mut entities = query.separated(", ");
         for entity in Entity::ALL {
@@ -121,7 +121,7 @@ async fn renumber(tx: &mut SqliteConnection, customers: &[Key], sequence: &mut i
         }
         query.push(
             ") WHERE p.source_key IS NOT NULL AND p.sequence IS NOT NULL \
-             UNION SELECT m.id FROM about a CROSS JOIN part p ON p.company = a.company AND p.who = a.who \
+             UNION SELECT m.id FROM k CROSS JOIN part p ON p.company = k.company AND p.who = '1:' || k.number \
              AND p.entity = 'product' CROSS JOIN part m ON m.entity = 'product' AND m.company = p.company \
              AND m.number = p.number AND m.kind = 'product' AND m.part = '' \
              WHERE p.source_key IS NOT NULL AND m.source_key IS NOT NULL) \
@@ -147,11 +147,11 @@ pub(super) async fn judge(
     sequence: i64,
 ) -> Result<()> {
     for chunk in page.chunks(CHUNK) {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT company, number, hash FROM part WHERE entity = 'customer' AND kind = 'customer' \
-             AND source_key IS NOT NULL AND (company, number) IN ",
+        let mut query = rows::with_keys(chunk.iter().map(|j| &j.key));
+        query.push(
+            "SELECT p.company, p.number, p.hash FROM k CROSS JOIN part p ON p.company = k.company \
+             AND p.number = k.number WHERE p.entity = 'customer' AND p.kind = 'customer' AND p.source_key IS NOT NULL",
         );
-        rows::push_keys(&mut query, chunk.iter().map(|j| &j.key));
         let mut stored: HashMap<Key, ContentHash> = HashMap::new();
         for row in query.build().fetch_all(&mut *tx).await? {
             stored.insert(rows::key(&row)?, rows::hash(&row.try_get::<Vec<u8>, _>("hash")?)?);

@@ -80,6 +80,21 @@ impl SqliteStore {
         Ok(Self { writer, reader, _lock: lock })
     }
 
+    /// Whether a process has the store in this file open. The look itself holds the store for an instant.
+    pub fn in_use(path: &Path) -> Result<bool> {
+        let name = lock_file(path);
+        let open = |source| StoreError::Open { path: path.to_owned(), source };
+        match File::open(&name) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(source)) => Err(open(source)),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(open(source)),
+        }
+    }
+
     /// Closes the store: waits for what is under way and writes the log back.
     pub async fn close(&self) {
         self.reader.close().await;
@@ -92,14 +107,19 @@ impl SqliteStore {
     }
 }
 
+/// The file whose lock says that the store is open.
+fn lock_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
 fn lock(path: &Path) -> Result<File> {
     let open = |source| StoreError::Open { path: path.to_owned(), source };
     if let Some(directory) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).map_err(open)?;
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(open)?;
+    let file = File::options().create(true).truncate(false).write(true).open(lock_file(path)).map_err(open)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.to_owned())),

@@ -60,19 +60,16 @@ impl Parts for SqliteStore {
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>> {
         let mut found = HashMap::with_capacity(keys.len());
         for chunk in keys.chunks(LOOKUP / 3) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "SELECT p.company, p.number, p.part, p.source, p.source_key, s.connection \
-                 FROM part p JOIN source s ON s.id = p.source WHERE p.source_key IS NOT NULL AND p.entity = ",
+            let mut query = QueryBuilder::<Sqlite>::new("WITH k (company, number, part) AS (");
+            query.push_values(chunk, |mut row, (key, part)| {
+                row.push_bind(key.company.clone()).push_bind(key.number.clone()).push_bind(part.clone());
+            });
+            query.push(
+                ") SELECT p.company, p.number, p.part, p.source, p.source_key, s.connection FROM k CROSS JOIN part p \
+                 ON p.company = k.company AND p.number = k.number AND p.part = k.part \
+                 JOIN source s ON s.id = p.source WHERE p.source_key IS NOT NULL AND p.entity = ",
             );
             query.push_bind(kind.entity().name()).push(" AND p.kind = ").push_bind(kind.name());
-            query.push(" AND (p.company, p.number, p.part) IN (VALUES ");
-            let mut list = query.separated(", ");
-            for (key, part) in chunk {
-                list.push("(").push_bind_unseparated(key.company.clone());
-                list.push_unseparated(", ").push_bind_unseparated(key.number.clone());
-                list.push_unseparated(", ").push_bind_unseparated(part.clone()).push_unseparated(")");
-            }
-            query.push(")");
             for row in query.build().fetch_all(&self.reader).await? {
                 let owned = Owned {
                     source: row.try_get("source")?,
@@ -112,15 +109,10 @@ impl Parts for SqliteStore {
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for chunk in keys.chunks(LOOKUP / 2) {
-            let mut query = QueryBuilder::<Sqlite>::new(rows::PART);
+            let mut query = rows::with_keys(chunk);
+            query.push(rows::PART_OF_KEYS);
             query.push("WHERE p.source_key IS NOT NULL AND p.entity = ").push_bind(entity.name());
-            query.push(" AND (p.company, p.number) IN (VALUES ");
-            let mut list = query.separated(", ");
-            for key in chunk {
-                list.push("(").push_bind_unseparated(key.company.clone()).push_unseparated(", ");
-                list.push_bind_unseparated(key.number.clone()).push_unseparated(")");
-            }
-            query.push(") ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
+            query.push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
             for row in query.build().fetch_all(&self.reader).await? {
                 parts.push(rows::part(&row)?);
             }

@@ -9,9 +9,23 @@ use super::super::{Known, Part, Result, Run, RunState, Source, StoreError, Store
 use crate::model::hash::ContentHash;
 use crate::model::{Key, PartKind};
 
+macro_rules! part_from {
+    ($from:literal) => {
+        concat!(
+            "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, p.source_key, \
+             p.run, p.mapping, p.changed_at, p.sequence FROM ",
+            $from,
+            " JOIN source s ON s.id = p.source "
+        )
+    };
+}
+
 /// What a part is selected with.
-pub(super) const PART: &str = "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, \
-     p.source_key, p.run, p.mapping, p.changed_at, p.sequence FROM part p JOIN source s ON s.id = p.source ";
+pub(super) const PART: &str = part_from!("part p");
+
+/// What the parts of entities are selected with, after [`with_keys`].
+pub(super) const PART_OF_KEYS: &str =
+    part_from!("k CROSS JOIN part p ON p.company = k.company AND p.number = k.number");
 
 /// What a run is selected with.
 pub(super) const RUN: &str = "SELECT r.*, s.connection, s.stream, s.kind FROM run r JOIN source s ON s.id = r.source ";
@@ -114,11 +128,13 @@ pub(super) fn unreadable(what: &'static str, message: &dyn std::fmt::Display) ->
     StoreError::Unreadable { what, message: message.to_string() }
 }
 
-/// Writes keys as a list of rows, `(VALUES (company, number), …)`; there must be one at least.
-pub(super) fn push_keys<'a>(query: &mut QueryBuilder<Sqlite>, keys: impl Iterator<Item = &'a Key>) {
-    query.push("(");
+/// Begins a statement over the entities with these keys, the rows of `k`; there must be one at least. Joined from `k`
+/// to what is looked up, it walks an index; as a list of pairs after `IN` it would read the whole table.
+pub(super) fn with_keys<'a>(keys: impl IntoIterator<Item = &'a Key>) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::<Sqlite>::new("WITH k (company, number) AS (");
     query.push_values(keys, |mut row, key| {
         row.push_bind(key.company.clone()).push_bind(key.number.clone());
     });
-    query.push(")");
+    query.push(") ");
+    query
 }

@@ -61,9 +61,12 @@ impl Shops for SqliteStore {
     async fn membership(&self, shop: &str, customers: &[Key]) -> Result<Vec<bool>> {
         let mut members = std::collections::HashSet::new();
         for chunk in customers.chunks(LOOKUP) {
-            let mut query = QueryBuilder::<Sqlite>::new("SELECT company, customer AS number FROM member WHERE shop = ");
-            query.push_bind(shop.to_owned()).push(" AND until IS NULL AND (company, customer) IN ");
-            rows::push_keys(&mut query, chunk.iter());
+            let mut query = rows::with_keys(chunk);
+            query.push(
+                "SELECT k.company, k.number FROM k CROSS JOIN member m ON m.company = k.company \
+                 AND m.customer = k.number WHERE m.until IS NULL AND m.shop = ",
+            );
+            query.push_bind(shop.to_owned());
             for row in query.build().fetch_all(&self.reader).await? {
                 members.insert(rows::key(&row)?);
             }
@@ -74,10 +77,9 @@ impl Shops for SqliteStore {
     async fn visible(&self, view: &View, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts: Vec<Part> = Vec::new();
         for chunk in keys.chunks(LOOKUP) {
-            let mut query = QueryBuilder::<Sqlite>::new(rows::PART);
+            let mut query = rows::with_keys(chunk);
+            query.push(rows::PART_OF_KEYS);
             query.push("WHERE p.source_key IS NOT NULL AND p.entity = ").push_bind(entity.name());
-            query.push(" AND (p.company, p.number) IN ");
-            rows::push_keys(&mut query, chunk.iter());
             push_scope(&mut query, view, entity);
             query.push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
             for row in query.build().fetch_all(&self.reader).await? {

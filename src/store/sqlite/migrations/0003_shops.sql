@@ -71,21 +71,26 @@ CREATE TABLE term (
     PRIMARY KEY (name, company, value, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX term_part ON term (part);
-CREATE VIEW part_term AS
-    SELECT p.kind || '.group' AS name, p.company, g.value, p.number, p.id AS part
-        FROM part p, json_each(p.content, '$.groups') g WHERE p.kind IN ('customer', 'product') AND g.type = 'text'
-    UNION
-    SELECT 'product.gtin', p.company, json_extract(p.content, '$.gtin'), p.number, p.id
-        FROM part p WHERE p.kind = 'product' AND json_type(p.content, '$.gtin') = 'text'
-    UNION
-    SELECT 'product.gtin', p.company, json_extract(u.value, '$.gtin'), p.number, p.id
-        FROM part p, json_each(p.content, '$.units') u
-        WHERE p.kind = 'product' AND json_type(u.value, '$.gtin') = 'text';
-INSERT INTO term SELECT name, company, value, number, part FROM part_term;
 CREATE TRIGGER part_term_new AFTER INSERT ON part WHEN NEW.kind IN ('customer', 'product') BEGIN
-    INSERT INTO term SELECT name, company, value, number, part FROM part_term WHERE part = NEW.id;
+    INSERT OR IGNORE INTO term
+        SELECT NEW.kind || '.group', NEW.company, g.value, NEW.number, NEW.id
+            FROM json_each(NEW.content, '$.groups') g WHERE g.type = 'text'
+        UNION ALL SELECT 'product.gtin', NEW.company, json_extract(NEW.content, '$.gtin'), NEW.number, NEW.id
+            WHERE NEW.kind = 'product' AND json_type(NEW.content, '$.gtin') = 'text'
+        UNION ALL SELECT 'product.gtin', NEW.company, json_extract(u.value, '$.gtin'), NEW.number, NEW.id
+            FROM json_each(NEW.content, '$.units') u
+            WHERE NEW.kind = 'product' AND json_type(u.value, '$.gtin') = 'text';
 END;
 CREATE TRIGGER part_term_changed AFTER UPDATE OF content ON part WHEN NEW.kind IN ('customer', 'product') BEGIN
     DELETE FROM term WHERE part = NEW.id;
-    INSERT INTO term SELECT name, company, value, number, part FROM part_term WHERE part = NEW.id;
+    INSERT OR IGNORE INTO term
+        SELECT NEW.kind || '.group', NEW.company, g.value, NEW.number, NEW.id
+            FROM json_each(NEW.content, '$.groups') g WHERE g.type = 'text'
+        UNION ALL SELECT 'product.gtin', NEW.company, json_extract(NEW.content, '$.gtin'), NEW.number, NEW.id
+            WHERE NEW.kind = 'product' AND json_type(NEW.content, '$.gtin') = 'text'
+        UNION ALL SELECT 'product.gtin', NEW.company, json_extract(u.value, '$.gtin'), NEW.number, NEW.id
+            FROM json_each(NEW.content, '$.units') u
+            WHERE NEW.kind = 'product' AND json_type(u.value, '$.gtin') = 'text';
 END;
+-- What is stored already gets its terms by the second trigger.
+UPDATE part SET content = content WHERE kind IN ('customer', 'product');

@@ -1,0 +1,256 @@
+//! What operators ask of the running daemon, done.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::bridge::{Bridge, name_of};
+use super::health;
+use crate::api::control::{
+    Check, ConnectionStatus, Control, ControlError, PreviewOutcome, PreviewRecord, PreviewRequest, ReloadReport,
+    Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
+};
+use crate::config::{Config, suggest};
+use crate::mapping::Outcome;
+use crate::queue::Queue as _;
+use crate::store::{Run, RunFilter, RunState};
+use crate::sync::{Plan, Previewed, Pull, Pulled, SyncError};
+
+#[async_trait]
+impl Control for Bridge {
+    async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError> {
+        let plan = self.plan();
+        let mut reports = Vec::new();
+        for pull in wanted(&plan, &request.connection, request.entity.as_deref())? {
+            let pulled = if request.dry_run {
+                self.puller.rehearse(&plan, &pull).await
+            } else {
+                self.pull(&plan, &pull, request.full).await
+            };
+            reports.extend(report(&pull, pulled, request.dry_run));
+        }
+        Ok(reports)
+    }
+
+    async fn preview(&self, request: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError> {
+        let plan = self.plan();
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let mut records = Vec::new();
+        for pull in wanted(&plan, &request.connection, Some(&request.entity))? {
+            let previewed = self.puller.preview(&pull, limit).await.map_err(refused)?;
+            records.extend(previewed.into_iter().map(shown));
+        }
+        records.truncate(limit);
+        Ok(records)
+    }
+
+    async fn approve(&self, run: &str) -> Result<Run, ControlError> {
+        let run = self.puller.approve(run).await.map_err(refused)?;
+        self.announce().await?;
+        Ok(run)
+    }
+
+    async fn refuse(&self, run: &str, reason: &str) -> Result<Run, ControlError> {
+        self.puller.refuse(run, reason).await.map_err(refused)
+    }
+
+    async fn reload(&self) -> Result<ReloadReport, ControlError> {
+        let before = self.config();
+        let file = before.source.document.file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let config = Config::load(Path::new(&file), std::env::vars())?;
+            let plan = Plan::load(&config)?;
+            Ok((config, plan))
+        });
+        let (config, plan) = read
+            .await
+            .map_err(|_| ControlError::Unavailable("the reading of the files broke off".to_owned()))?
+            .map_err(ControlError::Faulty)?;
+        let report = compare(&before, &config, &self.plan(), &plan);
+        self.replace(config, plan);
+        Ok(report)
+    }
+
+    async fn status(&self) -> Status {
+        let plan = self.plan();
+        let store = match self.store.head().await {
+            Ok(head) => {
+                Check { name: "store".to_owned(), ok: true, message: Some(format!("feed at {}", head.sequence)) }
+            }
+            Err(error) => Check { name: "store".to_owned(), ok: false, message: Some(error.to_string()) },
+        };
+        let mut waiting = 0;
+        let mut queue = Check { name: "queue".to_owned(), ok: true, message: None };
+        for connection in plan.routes.keys() {
+            match self.queue.depth(connection).await {
+                Ok(depth) => waiting += depth,
+                Err(error) => {
+                    queue.ok = false;
+                    queue.message = Some(error.to_string());
+                }
+            }
+        }
+        if queue.ok {
+            queue.message = Some(format!("embedded, {waiting} messages"));
+        }
+        let mut connections = Vec::new();
+        for (name, link) in &plan.links {
+            let known = self.known().connections.get(name).cloned();
+            let found = match known {
+                Some(found) => found,
+                None => health::probe(link).await,
+            };
+            let paused = self
+                .orders
+                .paused()
+                .get(name)
+                .map(|pause| format!("orders wait since {}: {}", pause.since, pause.reason));
+            let mut syncs = Vec::new();
+            for pull in plan.pulls_of(name, None) {
+                syncs.push(self.sync_status(&pull).await);
+            }
+            connections.push(ConnectionStatus {
+                name: name.clone(),
+                connector: link.config.connector.clone(),
+                reachable: found.is_ok(),
+                message: found.err().or(paused),
+                syncs,
+            });
+        }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Status { version, started_at: self.started_at, store, queue, connections }
+    }
+
+    async fn probe(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for (name, link) in &self.plan().links {
+            let found = health::probe(link).await;
+            self.known().connections.insert(name.clone(), found.clone());
+            checks.push(Check { name: name.clone(), ok: found.is_ok(), message: found.err() });
+        }
+        checks
+    }
+}
+
+impl Bridge {
+    async fn sync_status(&self, pull: &Pull) -> SyncStatus {
+        let name = name_of(pull);
+        let verified_at = self.verified_at(pull).await.unwrap_or(None);
+        let filter = RunFilter {
+            connection: Some(pull.link.name.clone()),
+            kind: Some(pull.mapping.kind),
+            state: None,
+            limit: 20,
+        };
+        let runs = self.store.runs(&filter).await.unwrap_or_default();
+        let newest = runs.into_iter().find(|run| run.stream == pull.mapping.stream);
+        let known = self.known();
+        let state = if known.running.contains(&name) {
+            "running".to_owned()
+        } else if known.failures.contains_key(&name) {
+            RunState::Failed.name().to_owned()
+        } else {
+            match &newest {
+                Some(run) if matches!(run.state, RunState::Held | RunState::Failed) => run.state.name().to_owned(),
+                _ => "idle".to_owned(),
+            }
+        };
+        SyncStatus {
+            entity: pull.entity().to_owned(),
+            state,
+            verified_at,
+            last_run: newest.map(|run| run.id),
+            next_run_at: known.next_runs.get(&name).copied(),
+        }
+    }
+}
+
+/// The pulls that are meant; at least one.
+fn wanted(plan: &Plan, connection: &str, entity: Option<&str>) -> Result<Vec<Arc<Pull>>, ControlError> {
+    if !plan.links.contains_key(connection) {
+        let names = suggest::one_of(plan.links.keys().map(String::as_str));
+        return Err(ControlError::NotFound(format!("there is no connection '{connection}'; there are {names}")));
+    }
+    let pulls = plan.pulls_of(connection, entity);
+    if pulls.is_empty() {
+        let all = plan.pulls_of(connection, None);
+        let names = suggest::one_of(all.iter().map(|pull| pull.entity()));
+        let what = entity.map_or_else(|| "nothing".to_owned(), |entity| format!("no '{entity}'"));
+        let hint =
+            if all.is_empty() { "add a [[sync]] to the configuration".to_owned() } else { format!("it pulls {names}") };
+        return Err(ControlError::NotFound(format!("the configuration pulls {what} from '{connection}'; {hint}")));
+    }
+    Ok(pulls)
+}
+
+fn report(pull: &Pull, pulled: Result<Vec<Pulled>, SyncError>, dry_run: bool) -> Vec<SyncReport> {
+    let blank = SyncReport {
+        connection: pull.link.name.clone(),
+        entity: pull.entity().to_owned(),
+        source: None,
+        outcome: SyncOutcome::Nothing,
+        run: None,
+        message: None,
+    };
+    match pulled {
+        Err(error) => vec![SyncReport { outcome: SyncOutcome::Failed, message: Some(error.to_string()), ..blank }],
+        Ok(pulled) if pulled.is_empty() => vec![blank],
+        Ok(pulled) => pulled
+            .into_iter()
+            .map(|Pulled { source, run }| SyncReport {
+                source: Some(source),
+                outcome: match run.state {
+                    RunState::Held => SyncOutcome::Held,
+                    _ if dry_run => SyncOutcome::Tried,
+                    _ => SyncOutcome::Done,
+                },
+                message: run.reason.clone(),
+                run: Some(run),
+                ..blank.clone()
+            })
+            .collect(),
+    }
+}
+
+fn shown(previewed: Previewed) -> PreviewRecord {
+    let Previewed { place, source, outcome, stored } = previewed;
+    let blank = PreviewRecord { place, source, outcome: PreviewOutcome::Skipped, mapped: None, reason: None, stored };
+    match outcome {
+        Ok(Outcome::Part(part)) => PreviewRecord { outcome: PreviewOutcome::Part, mapped: Some(part.content), ..blank },
+        Ok(Outcome::Skipped) => blank,
+        Ok(Outcome::Deleted) => PreviewRecord { outcome: PreviewOutcome::Deleted, ..blank },
+        Err(reason) => PreviewRecord { outcome: PreviewOutcome::Rejected, reason: Some(reason), ..blank },
+    }
+}
+
+fn refused(error: SyncError) -> ControlError {
+    match error {
+        SyncError::Store(error) => ControlError::Store(error),
+        error @ SyncError::NoRun(_) => ControlError::NotFound(error.to_string()),
+        error @ SyncError::NotHeld { .. } => ControlError::Conflict(error.to_string()),
+        error => ControlError::Unavailable(error.to_string()),
+    }
+}
+
+/// What a reload changes, and what it leaves until the next start.
+fn compare(before: &Config, after: &Config, old: &Plan, new: &Plan) -> ReloadReport {
+    let mut changed = Vec::new();
+    if before.source.digest != after.source.digest {
+        changed.push(format!("the configuration {}", after.source.document.file));
+    }
+    let digests = |plan: &Plan| -> Vec<(String, String)> {
+        plan.pulls.iter().map(|pull| (pull.mapping.file.clone(), pull.mapping.digest.clone())).collect()
+    };
+    let known = digests(old);
+    changed.extend(digests(new).into_iter().filter(|new| !known.contains(new)).map(|(file, _)| file));
+    let pairs = [
+        ("store.url", before.store.url.to_string() != after.store.url.to_string()),
+        ("queue.url", before.queue.url.to_string() != after.queue.url.to_string()),
+        ("api", format!("{:?}", before.api) != format!("{:?}", after.api)),
+        ("log", format!("{:?}", before.log) != format!("{:?}", after.log)),
+    ];
+    let needs_restart = pairs.iter().filter(|(_, differs)| *differs).map(|(name, _)| (*name).to_owned()).collect();
+    let warnings = after.source.warnings.iter().map(ToString::to_string).collect();
+    ReloadReport { changed, needs_restart, warnings }
+}

@@ -1,0 +1,17 @@
+//! The daemon: the rooms wired together, what runs on a schedule, and the manners of a service.
+//!
+//! What does not live here: any rule. What is wired here is decided below, what is asked of it comes from above.
+
+mod admin_file;
+mod bridge;
+mod control;
+mod demo;
+mod health;
+mod metrics;
+mod pulls;
+mod scopes;
+mod service;
+mod targets;
+
+pub use bridge::{Bridge, OpenError};
+pub use service::{RunError, run};

@@ -1,0 +1,62 @@
+//! Keeping the shops' memberships in step with the shops' conditions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::config::Shop;
+use crate::model::{Entity, Key};
+use crate::orders::CustomerScope;
+use crate::store::{Judged, ListQuery, Result, Store};
+use crate::sync::Scopes;
+
+/// Customers judged at once.
+const PAGE: u32 = 1000;
+
+/// Judges every customer anew for each shop whose condition is another than the one that was judged by.
+pub(super) async fn bring_up(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<()> {
+    for shop in scopes.shops() {
+        if store.scope(&shop.name).await?.is_some_and(|known| known.digest == shop.digest) {
+            continue;
+        }
+        let mut query = ListQuery {
+            entity: Entity::Customer,
+            companies: Vec::new(),
+            connections: Vec::new(),
+            who: Vec::new(),
+            what: Vec::new(),
+            after: None,
+            limit: PAGE,
+        };
+        let mut judged = 0;
+        loop {
+            let customers = store.list(&query).await?;
+            let Some(last) = customers.last() else { break };
+            query.after = Some(last.key.clone());
+            judged += customers.len();
+            let page: Vec<Judged> = customers
+                .into_iter()
+                .map(|customer| Judged {
+                    member: shop.admits(&customer.connection, &customer.key.company, &customer.content),
+                    key: customer.key,
+                    hash: customer.hash,
+                })
+                .collect();
+            store.rescope(&shop.name, &page).await?;
+        }
+        store.finish_rescope(&shop.name, &shop.digest).await?;
+        tracing::info!(shop = shop.name, customers = judged, "the shop's scope is judged anew");
+    }
+    Ok(())
+}
+
+/// Whether a customer is in a shop's scope, as the store keeps it.
+pub(super) struct InScope(pub Arc<dyn Store>);
+
+#[async_trait]
+impl CustomerScope for InScope {
+    async fn sees(&self, shop: &Shop, customer: &Key) -> Result<bool> {
+        let members = self.0.membership(&shop.name, std::slice::from_ref(customer)).await?;
+        Ok(members.first().copied().unwrap_or(false))
+    }
+}

@@ -1,0 +1,412 @@
+//! What the order path needs of a store, whatever engine stands behind the traits: each check takes `&dyn Store`, and
+//! each engine runs all of them.
+
+use jiff::Timestamp;
+use serde_json::json;
+use tradebridge::model::hash::content_hash;
+use tradebridge::model::{Entity, Key};
+use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::{
+    Advance, AttemptCount, Conflict, Cursor, DeadLetter, Intaken, LineAnswer, Message, NewOrder, OrderDocument,
+    OrderFilter, OrderState, Step, Store, StoredOrder, Transition,
+};
+use uuid::Uuid;
+
+/// Runs a check against every engine.
+macro_rules! conformance {
+    ($($check:ident),+ $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    let directory = tempfile::tempdir().unwrap();
+                    let store = super::SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap();
+                    super::$check(&store).await;
+                }
+            )+
+        }
+    };
+}
+
+conformance!(
+    an_order_is_stored_with_its_transitions_and_its_message,
+    a_reference_or_key_belongs_to_one_order,
+    only_one_of_many_changes_wins,
+    a_claim_waits_for_its_time,
+    a_change_takes_along_what_belongs_to_it,
+    several_steps_are_one_change,
+    a_postponed_order_keeps_its_state_and_has_a_new_message,
+    what_nobody_acted_on_becomes_due_again,
+    an_order_without_a_message_gets_one_again,
+    lists_are_filtered_and_paged,
+    counts_tell_states_and_ages,
+    an_overdue_answer_is_flagged_once,
+    what_the_erp_says_is_kept_beside_the_state,
+    answers_that_do_not_fit_are_kept_until_they_do,
+    a_dead_letter_leaves_circulation_and_comes_back,
+);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// A queued order accepted at second 0.
+fn order(reference: &str) -> StoredOrder {
+    let content = json!({"reference": reference, "customer": "10000"});
+    let id = Uuid::now_v7();
+    StoredOrder {
+        our_reference: format!("TB-{}", id.simple()).to_uppercase(),
+        id: id.to_string(),
+        shop: "b2b".to_owned(),
+        reference: reference.to_owned(),
+        company: "NL01".to_owned(),
+        customer: "10000".to_owned(),
+        connection: "erp".to_owned(),
+        body_hash: content_hash(&content),
+        content,
+        idempotency_key: None,
+        state: OrderState::Queued,
+        previous: Some(OrderState::Received),
+        generation: 1,
+        attempt: 0,
+        postponed: 0,
+        not_before: None,
+        erp_number: None,
+        reason: None,
+        accepted_at: at(0),
+        changed_at: at(0),
+        pursued_since: at(0),
+        submitted_at: None,
+        overdue: false,
+    }
+}
+
+fn new(order: StoredOrder) -> NewOrder {
+    let transition = |from, to| Transition {
+        at: order.accepted_at,
+        from,
+        to,
+        cause: "posted".to_owned(),
+        attempt: 0,
+        who: "shop b2b".to_owned(),
+    };
+    let transitions =
+        vec![transition(None, OrderState::Received), transition(Some(OrderState::Received), OrderState::Queued)];
+    NewOrder { transitions, publish: order.state == OrderState::Queued, order }
+}
+
+async fn stored(store: &dyn Store, order: StoredOrder) -> StoredOrder {
+    assert_eq!(store.accept(&new(order.clone())).await.unwrap(), Intaken::New);
+    order
+}
+
+fn to(order: &StoredOrder, state: OrderState, time: Timestamp) -> Advance {
+    Advance {
+        id: order.id.clone(),
+        from: order.state,
+        generation: order.generation,
+        steps: vec![Step { to: state, cause: format!("to {state}") }],
+        at: time,
+        who: "test".to_owned(),
+        attempts: AttemptCount::Keep,
+        reason: None,
+        erp_number: None,
+        submitted_at: None,
+        pursued_since: None,
+        publish_at: None,
+    }
+}
+
+async fn moved(store: &dyn Store, advance: Advance) -> StoredOrder {
+    store.advance(&advance).await.unwrap().unwrap()
+}
+
+fn message(order: &StoredOrder) -> Message {
+    Message { order: order.id.clone(), generation: order.generation }
+}
+
+async fn due(store: &dyn Store, now: Timestamp) -> Vec<Message> {
+    store.due("erp", now, 100).await.unwrap().into_iter().map(|due| due.message).collect()
+}
+
+async fn an_order_is_stored_with_its_transitions_and_its_message(store: &dyn Store) {
+    let one = stored(store, StoredOrder { idempotency_key: Some("k1".to_owned()), ..order("A-1") }).await;
+    let held = StoredOrder { state: OrderState::Held, reason: Some("blocked".to_owned()), ..order("A-2") };
+    let held = stored(store, held).await;
+    assert_eq!(store.order(&one.id).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(store.order_by_reference("b2b", "A-2").await.unwrap(), Some(held));
+    assert_eq!(store.order_by_key("b2b", "k1").await.unwrap().as_ref(), Some(&one));
+    assert_eq!(store.order_by_our_reference(&one.our_reference).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(store.order_by_reference("other", "A-1").await.unwrap(), None);
+    let transitions = store.transitions(&one.id).await.unwrap();
+    assert_eq!(transitions, new(one.clone()).transitions);
+    assert_eq!(due(store, at(0)).await, [message(&one)], "what is held is not published");
+    assert_eq!(store.due_connections(at(0)).await.unwrap(), ["erp"]);
+}
+
+async fn a_reference_or_key_belongs_to_one_order(store: &dyn Store) {
+    let keyed = |reference: &str, key: &str| StoredOrder { idempotency_key: Some(key.to_owned()), ..order(reference) };
+    let one = stored(store, keyed("A-1", "k1")).await;
+    let two = stored(store, keyed("A-2", "k2")).await;
+    let existing = |answer: Intaken| match answer {
+        Intaken::Existing { order, same } => (order.id, same),
+        Intaken::New => panic!("stored a second time"),
+    };
+    let again = |o: StoredOrder| async move { existing(store.accept(&new(o)).await.unwrap()) };
+    assert_eq!(again(keyed("A-1", "k1")).await, (one.id.clone(), true));
+    assert_eq!(again(order("A-1")).await, (one.id.clone(), true), "without the key it is the same order");
+    let other = StoredOrder { body_hash: [7; 16], ..order("A-1") };
+    assert_eq!(again(other).await, (one.id.clone(), false), "the same reference with another body");
+    let other = StoredOrder { body_hash: [7; 16], ..keyed("A-3", "k2") };
+    assert_eq!(again(other).await, (two.id.clone(), false), "the same key with another body");
+    assert_eq!(again(keyed("A-1", "k2")).await, (one.id.clone(), false), "reference and key of two orders");
+    let elsewhere = StoredOrder { shop: "other".to_owned(), ..keyed("A-1", "k1") };
+    assert_eq!(store.accept(&new(elsewhere)).await.unwrap(), Intaken::New, "another shop has references of its own");
+    assert_eq!(store.transitions(&one.id).await.unwrap().len(), 2, "nothing was added");
+}
+
+async fn only_one_of_many_changes_wins(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    let claims = (0..20).map(|_| async {
+        store.claim(&Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(1)) }).await.unwrap()
+    });
+    let won: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
+    assert_eq!(won.len(), 1);
+    assert_eq!((won[0].state, won[0].attempt, won[0].generation), (OrderState::Sending, 1, 2));
+    assert_eq!(won[0].previous, Some(OrderState::Queued));
+    assert_eq!(store.advance(&to(&one, OrderState::Cancelled, at(2))).await.unwrap(), None, "cancelled too late");
+    let stale = StoredOrder { generation: 1, ..won[0].clone() };
+    assert_eq!(store.advance(&to(&stale, OrderState::Accepted, at(2))).await.unwrap(), None, "of another generation");
+    assert_eq!(store.transitions(&one.id).await.unwrap().len(), 3);
+    assert!(due(store, at(9)).await.is_empty(), "what is being sent has no message");
+}
+
+async fn a_claim_waits_for_its_time(store: &dyn Store) {
+    let one = StoredOrder { not_before: Some(at(10)), ..order("A-1") };
+    let one = stored(store, one).await;
+    assert_eq!(store.claim(&to(&one, OrderState::Sending, at(9))).await.unwrap(), None);
+    assert!(due(store, at(9)).await.is_empty());
+    assert_eq!(store.next_due(at(9)).await.unwrap(), Some(at(10)));
+    assert_eq!(due(store, at(10)).await, [message(&one)]);
+    assert!(store.claim(&to(&one, OrderState::Sending, at(10))).await.unwrap().is_some());
+    assert_eq!(store.next_due(at(0)).await.unwrap(), None);
+}
+
+async fn a_change_takes_along_what_belongs_to_it(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    let sending = moved(store, Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(1)) }).await;
+    let queued = Advance {
+        attempts: AttemptCount::GiveBack,
+        reason: Some("connection refused".to_owned()),
+        publish_at: Some(at(60)),
+        ..to(&sending, OrderState::Queued, at(2))
+    };
+    let queued = moved(store, queued).await;
+    assert_eq!((queued.attempt, queued.not_before, queued.changed_at), (0, Some(at(60)), at(2)));
+    assert_eq!(queued.reason.as_deref(), Some("connection refused"));
+    assert_eq!(due(store, at(60)).await, [message(&queued)]);
+    let attempts: Vec<u32> = store.transitions(&one.id).await.unwrap().iter().map(|t| t.attempt).collect();
+    assert_eq!(attempts, [0, 0, 1, 1], "an attempt that is given back is still told of");
+
+    let sending = moved(store, to(&queued, OrderState::Sending, at(61))).await;
+    assert_eq!((sending.not_before, sending.reason.as_deref()), (None, None));
+    let submitted = Advance {
+        submitted_at: Some(at(62)),
+        pursued_since: Some(at(50)),
+        erp_number: Some("VO1".to_owned()),
+        ..to(&sending, OrderState::Submitted, at(62))
+    };
+    let submitted = moved(store, submitted).await;
+    assert_eq!((submitted.submitted_at, submitted.pursued_since), (Some(at(62)), at(50)));
+    let accepted = moved(store, to(&submitted, OrderState::Accepted, at(63))).await;
+    assert_eq!(accepted.erp_number.as_deref(), Some("VO1"), "what is not told anew stays");
+    assert_eq!(accepted.submitted_at, Some(at(62)));
+    let found = store.orders_by_erp_number("erp", "NL01", "VO1").await.unwrap();
+    assert_eq!(found, [accepted]);
+    assert!(store.orders_by_erp_number("erp", "NL02", "VO1").await.unwrap().is_empty());
+}
+
+async fn several_steps_are_one_change(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    let steps = [OrderState::Unknown, OrderState::Accepted];
+    let steps = steps.map(|to| Step { to, cause: format!("to {to}") }).to_vec();
+    let after = moved(store, Advance { steps, ..to(&one, OrderState::Accepted, at(1)) }).await;
+    assert_eq!((after.state, after.previous, after.generation), (OrderState::Accepted, Some(OrderState::Unknown), 2));
+    let told: Vec<_> =
+        store.transitions(&one.id).await.unwrap().into_iter().skip(2).map(|t| (t.from.unwrap(), t.to)).collect();
+    assert_eq!(told, [(OrderState::Queued, OrderState::Unknown), (OrderState::Unknown, OrderState::Accepted)]);
+}
+
+async fn a_postponed_order_keeps_its_state_and_has_a_new_message(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    let later = store.postpone(&one.id, one.state, one.generation, at(30), "not yet").await.unwrap().unwrap();
+    assert_eq!((later.state, later.generation, later.postponed), (OrderState::Queued, 2, 1));
+    assert_eq!((later.changed_at, later.reason.as_deref()), (one.changed_at, Some("not yet")));
+    assert!(due(store, at(29)).await.is_empty());
+    assert_eq!(due(store, at(30)).await, [message(&later)]);
+    assert_eq!(store.postpone(&one.id, one.state, one.generation, at(40), "twice").await.unwrap(), None);
+    assert_eq!(store.transitions(&one.id).await.unwrap().len(), 2, "it is no transition");
+}
+
+async fn what_nobody_acted_on_becomes_due_again(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    store.published(at(1), &[(message(&one), at(61))]).await.unwrap();
+    assert!(due(store, at(60)).await.is_empty());
+    assert_eq!(store.next_due(at(1)).await.unwrap(), Some(at(61)));
+    let again = store.due("erp", at(61), 10).await.unwrap();
+    assert_eq!((again[0].message.clone(), again[0].publications), (message(&one), 1), "the same generation");
+    store.published(at(61), &[(message(&one), at(181))]).await.unwrap();
+    assert_eq!(store.republish_all().await.unwrap(), 1);
+    let again = store.due("erp", at(2), 10).await.unwrap();
+    assert_eq!((again.len(), again[0].publications), (1, 0), "a queue that forgot gets everything at once");
+    let stale = Message { generation: 9, ..message(&one) };
+    store.published(at(2), &[(stale, at(99))]).await.unwrap();
+    assert_eq!(due(store, at(2)).await.len(), 1, "another generation's publication says nothing");
+}
+
+async fn an_order_without_a_message_gets_one_again(store: &dyn Store) {
+    let lost = new(StoredOrder { not_before: Some(at(5)), ..order("A-1") });
+    store.accept(&NewOrder { publish: false, ..lost.clone() }).await.unwrap();
+    stored(store, order("A-2")).await;
+    stored(store, StoredOrder { state: OrderState::Held, ..order("A-3") }).await;
+    let states = [OrderState::Queued, OrderState::Unknown];
+    assert_eq!(store.replenish(&states, at(1)).await.unwrap(), 1);
+    assert_eq!(store.replenish(&states, at(1)).await.unwrap(), 0);
+    assert_eq!(due(store, at(4)).await.len(), 1);
+    assert!(due(store, at(5)).await.contains(&message(&lost.order)));
+}
+
+async fn lists_are_filtered_and_paged(store: &dyn Store) {
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        let accepted_at = at(n);
+        ids.push(
+            stored(store, StoredOrder { accepted_at, pursued_since: accepted_at, ..order(&n.to_string()) }).await.id,
+        );
+    }
+    let elsewhere = StoredOrder {
+        shop: "other".to_owned(),
+        connection: "second".to_owned(),
+        customer: "20000".to_owned(),
+        state: OrderState::Held,
+        ..order("0")
+    };
+    stored(store, elsewhere).await;
+    let list = |filter: OrderFilter| async move {
+        store.orders(&filter).await.unwrap().into_iter().map(|order| order.reference).collect::<Vec<_>>()
+    };
+    let filter = OrderFilter { shop: Some("b2b".to_owned()), limit: 2, ..OrderFilter::default() };
+    assert_eq!(list(filter.clone()).await, ["4", "3"], "the newest first");
+    assert_eq!(list(OrderFilter { before: Some(ids[3].clone()), ..filter }).await, ["2", "1"]);
+    let filter = OrderFilter { limit: 10, ..OrderFilter::default() };
+    assert_eq!(list(OrderFilter { states: vec![OrderState::Held], ..filter.clone() }).await, ["0"]);
+    assert_eq!(list(OrderFilter { connection: Some("second".to_owned()), ..filter.clone() }).await.len(), 1);
+    assert_eq!(list(OrderFilter { customer: Some("20000".to_owned()), ..filter.clone() }).await.len(), 1);
+    let window = OrderFilter { accepted_from: Some(at(1)), accepted_before: Some(at(3)), ..filter.clone() };
+    assert_eq!(list(window).await, ["2", "1"]);
+    assert!(list(OrderFilter { overdue: true, ..filter }).await.is_empty());
+
+    let old = store.pursued_since_before("erp", &[OrderState::Queued], at(2), 10).await.unwrap();
+    assert_eq!(old.iter().map(|o| o.reference.as_str()).collect::<Vec<_>>(), ["0", "1"]);
+    assert!(store.pursued_since_before("erp", &[OrderState::Unknown], at(9), 10).await.unwrap().is_empty());
+}
+
+async fn counts_tell_states_and_ages(store: &dyn Store) {
+    stored(store, StoredOrder { accepted_at: at(5), ..order("A-1") }).await;
+    stored(store, StoredOrder { accepted_at: at(3), ..order("A-2") }).await;
+    let submitted = StoredOrder { state: OrderState::Submitted, submitted_at: Some(at(8)), ..order("A-3") };
+    stored(store, submitted).await;
+    let counts = store.order_counts().await.unwrap();
+    let told: Vec<_> = counts.iter().map(|c| (c.state, c.count, c.oldest_accepted_at, c.oldest_submitted_at)).collect();
+    assert_eq!(told, [(OrderState::Queued, 2, at(3), None), (OrderState::Submitted, 1, at(0), Some(at(8)))]);
+}
+
+async fn an_overdue_answer_is_flagged_once(store: &dyn Store) {
+    let waiting = StoredOrder { state: OrderState::Submitted, submitted_at: Some(at(0)), ..order("A-1") };
+    let waiting = stored(store, waiting).await;
+    assert!(store.flag_overdue("erp", at(0)).await.unwrap().is_empty());
+    let late = store.flag_overdue("erp", at(1)).await.unwrap();
+    assert_eq!((late.len(), late[0].overdue), (1, true));
+    assert!(store.flag_overdue("erp", at(1)).await.unwrap().is_empty(), "once");
+    assert_eq!(store.order_counts().await.unwrap()[0].overdue, 1);
+    let filter = OrderFilter { overdue: true, limit: 5, ..OrderFilter::default() };
+    assert_eq!(store.orders(&filter).await.unwrap().len(), 1);
+    let accepted = moved(store, to(&waiting, OrderState::Accepted, at(2))).await;
+    assert!(!accepted.overdue, "an alarm is over when the order moves on");
+}
+
+async fn what_the_erp_says_is_kept_beside_the_state(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    assert_eq!(store.position("answers").await.unwrap(), None);
+    for sequence in [3, 9] {
+        let position = Cursor { epoch: "e".to_owned(), sequence };
+        store.save_position("answers", &position).await.unwrap();
+        assert_eq!(store.position("answers").await.unwrap(), Some(position));
+    }
+    let line = |number: &str, confirmed: &str| LineAnswer {
+        line: number.to_owned(),
+        content: json!({"id": number, "confirmed": confirmed}),
+        changed_at: at(1),
+    };
+    store.save_lines(&one.id, &[line("1", "5"), line("2", "10"), line("10", "1")]).await.unwrap();
+    let newer = [line("2", "8"), line("10", "1")];
+    store.save_lines(&one.id, &newer).await.unwrap();
+    assert_eq!(store.lines(&one.id).await.unwrap(), newer, "in the order given, in place of the earlier ones");
+
+    let document = |entity, number: &str| OrderDocument { entity, key: Key::new("NL01", number) };
+    let (parcel, bill) = (document(Entity::Shipment, "S1"), document(Entity::Invoice, "F1"));
+    let numbers = |list: &[&str]| list.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+    let documents = [(parcel.clone(), numbers(&["VO1", "VO2"])), (bill.clone(), numbers(&["VO1", "VO1"]))];
+    store.save_documents("erp", &documents).await.unwrap();
+    assert_eq!(store.documents("erp", "NL01", "VO1").await.unwrap(), [parcel.clone(), bill.clone()]);
+    store.save_documents("erp", &[(parcel.clone(), numbers(&["VO2"]))]).await.unwrap();
+    assert_eq!(store.documents("erp", "NL01", "VO1").await.unwrap(), [bill]);
+    assert_eq!(store.documents("erp", "NL01", "VO2").await.unwrap(), [parcel]);
+    assert!(store.documents("second", "NL01", "VO2").await.unwrap().is_empty());
+}
+
+async fn answers_that_do_not_fit_are_kept_until_they_do(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    let key = Key::new("NL01", "VO1");
+    let conflict = |reason: &str, order: Option<&str>| Conflict {
+        connection: "erp".to_owned(),
+        entity: Entity::OrderStatus,
+        key: key.clone(),
+        order: order.map(str::to_owned),
+        reason: reason.to_owned(),
+        content: json!({"id": "VO1"}),
+        at: at(1),
+    };
+    store.save_conflict(&conflict("unknown reference", None)).await.unwrap();
+    assert_eq!(store.conflicts(None, 10).await.unwrap(), [conflict("unknown reference", None)]);
+    let newer = conflict("another customer", Some(&one.id));
+    store.save_conflict(&newer).await.unwrap();
+    assert_eq!(store.conflicts(Some(&one.id), 10).await.unwrap(), [newer]);
+    store.clear_conflict("erp", Entity::OrderStatus, &key).await.unwrap();
+    assert!(store.conflicts(None, 10).await.unwrap().is_empty());
+}
+
+async fn a_dead_letter_leaves_circulation_and_comes_back(store: &dyn Store) {
+    let one = stored(store, order("A-1")).await;
+    let letter = |message: Option<Message>| DeadLetter {
+        id: Uuid::now_v7().to_string(),
+        connection: "erp".to_owned(),
+        message,
+        bytes: b"\xff\x00".to_vec(),
+        reason: "cannot be read".to_owned(),
+        at: at(1),
+    };
+    let (first, second) = (letter(Some(message(&one))), letter(None));
+    store.bury(&first).await.unwrap();
+    store.bury(&second).await.unwrap();
+    assert!(due(store, at(9)).await.is_empty());
+    assert_eq!(store.replenish(&[OrderState::Queued], at(9)).await.unwrap(), 0, "what is buried stays buried");
+    assert_eq!(store.dead_letters(None, 10).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(store.dead_letters(Some(&first.id), 10).await.unwrap(), [second.clone()]);
+    assert_eq!(store.dead_letter(&first.id).await.unwrap(), Some(first.clone()));
+    assert!(store.remove_dead_letter(&second.id, false, at(9)).await.unwrap());
+    assert!(!store.remove_dead_letter(&second.id, false, at(9)).await.unwrap());
+    assert!(store.remove_dead_letter(&first.id, true, at(9)).await.unwrap());
+    assert_eq!(due(store, at(9)).await, [message(&one)]);
+    assert!(store.dead_letters(None, 10).await.unwrap().is_empty());
+}
