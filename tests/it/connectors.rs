@@ -257,6 +257,19 @@ async fn a_marker_says_that_a_file_is_whole_unless_the_file_is_newer() {
 }
 
 #[tokio::test]
+async fn changes_wait_for_the_ones_before_them() {
+    let erp = Erp::new("");
+    for number in 1..=3 {
+        erp.export(&format!("wijziging-{number}.csv"), &format!("Nr\n{number}\n"), 10);
+    }
+    let marker = erp.root.join("export/wijziging-2.csv.done");
+    fs::remove_file(&marker).unwrap();
+    assert_eq!(erp.offered("changes").await, ["wijziging-1.csv"]);
+    fs::write(&marker, "").unwrap();
+    assert_eq!(erp.offered("changes").await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_file_is_stable_when_two_looks_saw_it_alike() {
     let erp = Erp::new("");
     let file = erp.root.join("export/voorraad.csv");
