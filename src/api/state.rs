@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::control::Control;
 use crate::config::{Config, Secret};
-use crate::orders::Desk;
+use crate::orders::{Desk, Intake};
 use crate::publish::Notifier;
 use crate::store::Store;
 
@@ -18,6 +18,8 @@ pub struct ApiState {
     pub store: Arc<dyn Store>,
     /// The configuration in force.
     pub config: watch::Receiver<Arc<Config>>,
+    /// What takes in orders.
+    pub intake: Arc<Intake>,
     /// The desk where orders are looked after.
     pub desk: Arc<Desk>,
     /// The daemon, for operators.
@@ -28,6 +30,8 @@ pub struct ApiState {
     pub metrics: Arc<dyn Metrics>,
     /// The key of the operator on this machine: it has the scope `admin`, no shop, and lives as long as the process.
     pub operator: Option<Secret>,
+    /// Whether the daemon is stopping: who waits or streams ends.
+    pub shutdown: watch::Receiver<bool>,
 }
 
 /// Writes the metrics in the text format of Prometheus.

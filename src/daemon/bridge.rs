@@ -52,6 +52,7 @@ pub struct Bridge {
     wake: Arc<Wake>,
     notifier: Notifier,
     operator: Secret,
+    stop: watch::Receiver<bool>,
     pub(super) started_at: Timestamp,
     /// What is known of pulls and connections in this process.
     pub(super) known: Mutex<Known>,
@@ -98,7 +99,8 @@ impl Bridge {
         let desk = Desk::new(Arc::clone(&store), Arc::clone(&wake), clock);
         let notifier = Notifier::new(store.head().await?.sequence);
         Ok(Arc::new(Self {
-            puller: Puller::new(Arc::clone(&store), stop),
+            puller: Puller::new(Arc::clone(&store), stop.clone()),
+            stop,
             store,
             sqlite,
             config: watch::Sender::new(Arc::new(config)),
@@ -120,11 +122,13 @@ impl Bridge {
         api::router(ApiState {
             store: Arc::clone(&self.store),
             config: self.config.subscribe(),
+            intake: Arc::clone(&self.intake),
             desk: Arc::clone(&self.desk),
             control: Arc::<Self>::clone(self),
             notifier: self.notifier.clone(),
             metrics: Arc::<Self>::clone(self),
             operator: Some(self.operator.clone()),
+            shutdown: self.stop.clone(),
         })
     }
 

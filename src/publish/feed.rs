@@ -22,7 +22,7 @@ pub enum FeedOperation {
 }
 
 /// A record's newest change.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Changed {
     /// What it is.
     pub entity: Entity,
@@ -31,9 +31,11 @@ pub struct Changed {
     /// What happened.
     pub operation: FeedOperation,
     /// When.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub changed_at: Timestamp,
     /// The whole record as it is now; absent where it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub record: Option<Record>,
 }
 

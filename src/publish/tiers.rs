@@ -22,7 +22,8 @@ const MOST: u32 = 10_000;
 const OF_TIER: [&str; 4] = ["id", "value", "minimum_quantity", "minimum_value"];
 
 /// An agreement with its tiers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "GatheredAgreement")]
 pub struct Agreement {
     /// What all its lines have in common, as in a price agreement's line.
     #[serde(flatten)]

@@ -69,6 +69,11 @@ impl Window {
         Ok(at.map(|at| records.swap_remove(at)))
     }
 
+    /// What cursors and records were handed out under: another one after a restore or a change of the shop's scope.
+    pub fn epoch(&self) -> String {
+        format!("{}/{}", self.epochs.0, self.epochs.1)
+    }
+
     /// The keys that a text can mean, the likeliest first; there is one at least.
     pub(super) fn keys(&self, text: &str) -> Result<Vec<Key>, PublishError> {
         let companies = &self.view.companies;
@@ -129,7 +134,7 @@ impl Window {
     }
 
     /// The assembled records of keys, in the order of keys, as far as the shop sees them.
-    pub(super) async fn records(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Record>, PublishError> {
+    pub async fn records(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Record>, PublishError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
