@@ -348,5 +348,6 @@ fn plain(value: &Json) -> String {
 }
 
 fn unit(unit: &Json) -> String {
-    unit.get("code").map_or_else(|| plain(unit), plain)
+    // The ERP's own code is what its people know.
+    unit.get("erp").or_else(|| unit.get("code")).map_or_else(|| plain(unit), plain)
 }
