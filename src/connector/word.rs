@@ -47,7 +47,7 @@ pub struct Plan<T> {
 
 impl<T> Word<T> {
     /// What is read where no setting decides.
-    fn constant(&self) -> Option<T> {
+    pub fn constant(&self) -> Option<T> {
         (self.read)(self.template.constant()?).ok()
     }
 }

@@ -3,11 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin;
+mod api;
 mod architecture;
+mod bmecat;
 mod cli;
+mod connectors;
 mod daemon;
+mod daemon_orders;
+mod exchange;
+mod exports;
 mod formats;
 mod mappings;
+mod orders;
 mod orders_store;
 mod shops;
 mod store;
