@@ -3,6 +3,7 @@
 //!
 //! What does not live here: what is asked and how the answer is shown (the commands).
 
+use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -28,7 +29,7 @@ use crate::store::sqlite::SqliteStore;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long the daemon may take to answer what is no long work.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// The largest answer that is read, in bytes.
 const LARGEST: usize = 256 << 20;
@@ -102,7 +103,9 @@ impl Call {
         if let Some(value) = value {
             let sign = if self.path.contains('?') { '&' } else { '?' };
             self.path.push(sign);
-            self.path.push_str(&format!("{name}={}", encoded(&value.to_string())));
+            for part in [name, "=", &encoded(&value.to_string())] {
+                self.path.push_str(part);
+            }
         }
         self
     }
@@ -292,7 +295,10 @@ fn encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing into a String cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded

@@ -51,7 +51,7 @@ pub(super) struct TryArguments {
 
 pub(super) fn run(command: &MapCommand, context: &Context) -> Answered {
     match command {
-        MapCommand::Test { files } => test(files, context),
+        MapCommand::Test { files } => Ok(test(files, context)),
         MapCommand::Try(arguments) => super::wait(attempt(arguments, context)),
     }
 }
@@ -63,7 +63,7 @@ struct Tested {
     examples: Vec<ExampleResult>,
 }
 
-fn test(files: &[PathBuf], context: &Context) -> Answered {
+fn test(files: &[PathBuf], context: &Context) -> Exit {
     let mut problems = Problems::default();
     let mut tested = Vec::new();
     for file in files {
@@ -92,11 +92,11 @@ fn test(files: &[PathBuf], context: &Context) -> Answered {
         }
         page.line(format!("{}, {} passed, {failed} failed", counted(files.len(), "file"), all - failed));
     });
-    Ok(match () {
+    match () {
         () if !problems.is_empty() => Exit::Usage,
         () if failed > 0 => Exit::Failed,
         () => Exit::Done,
-    })
+    }
 }
 
 /// What became of a record.

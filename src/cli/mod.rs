@@ -87,7 +87,7 @@ enum Command {
     Recover,
     /// Print the JSON Schema of a kind of file or of a canonical record.
     Schema(schema::SchemaArguments),
-    /// Print the description of the HTTP API, OpenAPI 3.1.
+    /// Print the description of the HTTP API, `openapi.json`.
     Openapi,
     /// Print the completions of a shell.
     Completions(completions::CompletionsArguments),

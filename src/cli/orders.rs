@@ -212,12 +212,12 @@ pub(super) fn state(state: &str) -> Cell {
 /// What a person can do about an order in a state; nothing where it goes on by itself or is over.
 pub(super) fn advice(state: &str, id: &str) -> Option<String> {
     let command = |act: &str| format!("`tradebridge orders {act} {id}`");
+    let resolve = format!("`tradebridge orders resolve {id} --as-created NUMBER`");
     Some(match state {
         "held" => format!("Let it through with {} or call it off with {}.", command("approve"), command("cancel")),
         "needs_review" => format!(
-            "Look in the ERP for our reference. If the order is there: {}. If it is certainly not: {} sends it again, {} \
-             calls it off.",
-            format!("`tradebridge orders resolve {id} --as-created NUMBER`"),
+            "Look in the ERP for our reference. If the order is there: {resolve}. If it is certainly not: {} sends it \
+             again, {} calls it off.",
             command("retry"),
             command("cancel")
         ),
@@ -348,5 +348,6 @@ fn plain(value: &Json) -> String {
 }
 
 fn unit(unit: &Json) -> String {
-    unit.get("code").map_or_else(|| plain(unit), plain)
+    // The ERP's own code is what its people know.
+    unit.get("erp").or_else(|| unit.get("code")).map_or_else(|| plain(unit), plain)
 }

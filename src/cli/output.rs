@@ -71,11 +71,12 @@ impl Failure {
 
     fn to_json(&self) -> Json {
         match self {
-            Self::Usage(message) => json!({ "error": { "message": message } }),
             Self::Problems(problems) => {
                 json!({ "error": { "message": counted(problems.0.len(), "problem"), "problems": problems } })
             }
-            Self::Failed { message, details: None, .. } => json!({ "error": { "message": message } }),
+            Self::Usage(message) | Self::Failed { message, details: None, .. } => {
+                json!({ "error": { "message": message } })
+            }
             Self::Failed { message, details: Some(details), .. } => {
                 json!({ "error": { "message": message, "details": details } })
             }

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 
 use crate::api::control::ControlError;
-use crate::api::problem::{self, Problem};
+use crate::api::problem::{self, Fault, Problem};
 use crate::orders::DeskError;
 use crate::store::StoreError;
 
@@ -54,9 +54,18 @@ impl From<StoreError> for AdminError {
 
 impl From<ControlError> for AdminError {
     fn from(error: ControlError) -> Self {
+        let detail = error.to_string();
         match error {
             ControlError::Store(error) => error.into(),
-            error => Self(error.into()),
+            ControlError::NotFound(_) => Self::not_found(detail),
+            ControlError::Conflict(_) => Self::conflict(detail),
+            ControlError::Invalid(_) => Self::invalid(detail),
+            ControlError::Faulty(problems) => {
+                let fault = |detail: String| Fault { pointer: None, parameter: None, detail };
+                let faults = problems.0.iter().map(|problem| fault(problem.to_string())).collect();
+                Self(Problem::new(problem::INVALID_CONTENT, detail).with_errors(faults))
+            }
+            ControlError::Unavailable(_) => Self::unavailable(detail),
         }
     }
 }

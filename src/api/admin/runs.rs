@@ -19,7 +19,7 @@ use crate::store::{Difference, Operation, Part, Rejection, Run, RunFilter, RunSt
 const LOOKED_THROUGH: u32 = 1000;
 
 /// Examples of each operation.
-const EXAMPLES: usize = 5;
+const EXAMPLES: usize = 3;
 
 /// Rejected records that a run is shown with.
 const REJECTIONS: u32 = 100;
