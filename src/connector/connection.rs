@@ -271,6 +271,7 @@ impl Binder<'_> {
     fn stream(&mut self, plan: &StreamPlan) -> Option<Source> {
         let directory = self.value(&plan.directory)??;
         let files = self.needed(&plan.files);
+        let content = self.needed(&plan.content);
         let ready = match &plan.ready {
             ReadyPlan::Marker(suffix) => self.needed(suffix).map(Ready::Marker),
             ReadyPlan::Stable(stable) => self.needed(stable).map(Ready::Stable),
@@ -295,8 +296,7 @@ impl Binder<'_> {
                 return None;
             }
         };
-        let content = plan.content;
-        Some(Source { directory, files: files?, content, ready: ready?, after, reading: Arc::new(reading) })
+        Some(Source { directory, files: files?, content: content?, ready: ready?, after, reading: Arc::new(reading) })
     }
 
     /// An action; nothing where its directory has no value, so that the connection does not have it, or with a

@@ -118,9 +118,11 @@ pub struct StreamFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub files: Option<String>,
-    /// Whether a file holds everything, or what changed.
+    /// Whether a file holds everything (`full`: the newest file is read, and what it lacks was deleted) or what changed
+    /// (`delta`: every file is read, in the order of their names). A template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<Content>,
+    #[schemars(length(min = 1))]
+    pub content: Option<String>,
     /// What tells that a file is written to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
@@ -200,8 +202,7 @@ pub struct StreamFile {
 }
 
 /// Whether a file holds everything, or what changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Everything: the newest file is read, and what it lacks was deleted.
     Full,
@@ -398,4 +399,93 @@ pub enum LineEnd {
     Crlf,
     /// LF alone.
     Lf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Document, schema};
+    use crate::connector::Manifest;
+
+    const PAGE: &str = include_str!("../../docs/connectors.md");
+
+    /// What the fragments of the page leave out.
+    const FRAME: &str = r#"
+        name = "frame"
+        title = "Frame"
+        transport = "file"
+        [settings]
+        directory = { type = "directory", help = "Export." }
+        inbox = { type = "directory", help = "Inbox." }
+        company = { type = "text", help = "Company." }
+        [stream.other]
+        files = "other.csv"
+    "#;
+
+    const DEFAULTS: &str = r#"
+        [defaults]
+        directory = "${settings.directory}"
+        content = "full"
+        ready = { stable = "5s" }
+        format = "csv"
+    "#;
+
+    #[test]
+    fn every_example_of_the_page_compiles() {
+        let examples: Vec<&str> =
+            PAGE.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert!(examples.len() > 12);
+        for example in examples {
+            if example.contains("[[connection]]") {
+                let config = Config::of_document(Document::parse("docs/configuration.toml", example), []);
+                config.unwrap_or_else(|problems| panic!("{problems}\n{example}"));
+                continue;
+            }
+            let defaults = if example.contains("[defaults]") { "" } else { DEFAULTS };
+            let whole = if example.contains("transport = ") {
+                example.to_owned()
+            } else {
+                format!("{FRAME}{defaults}{example}")
+            };
+            let manifest = Manifest::compile(&Document::parse("docs/connectors.md", &whole));
+            manifest.unwrap_or_else(|problems| panic!("{problems}\n{example}"));
+        }
+    }
+
+    /// Every object of the schema with its property names.
+    fn objects<'a>(schema: &'a Value, found: &mut Vec<&'a Value>) {
+        match schema {
+            Value::Object(rules) => {
+                if rules.get("properties").is_some_and(Value::is_object) {
+                    found.push(schema);
+                }
+                rules.values().for_each(|rule| objects(rule, found));
+            }
+            Value::Array(rules) => rules.iter().for_each(|rule| objects(rule, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_schema_is_closed_described_and_documented_with_an_example() {
+        let schema = schema::of::<ManifestFile>();
+        let mut found = Vec::new();
+        objects(&schema, &mut found);
+        assert!(found.len() >= 10, "{}", found.len());
+        let mut words = 0;
+        for object in found {
+            assert_eq!(object["additionalProperties"], false, "{object}");
+            for (name, property) in object["properties"].as_object().unwrap() {
+                words += 1;
+                // The one key of an alternative is described by the alternative.
+                let described = [property, object].iter().any(|at| at.get("description").is_some());
+                assert!(described, "`{name}` has no description");
+                assert!(PAGE.contains(&format!("| `{name}` |")), "`{name}` is missing in docs/connectors.md");
+                let shown = [format!("{name} = "), format!("[{name}.")].iter().any(|written| PAGE.contains(written))
+                    || PAGE.contains(&format!("[{name}]"));
+                assert!(shown, "`{name}` has no example in docs/connectors.md");
+            }
+        }
+        assert!(words > 60, "{words}");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::file::pattern::Pattern;
 use super::format::Encoding;
+use super::manifest::Content;
 use crate::config::suggest;
 use crate::config::values::Interval;
 use crate::expression::Template;
@@ -46,7 +47,7 @@ pub struct Plan<T> {
 
 impl<T> Word<T> {
     /// What is read where no setting decides.
-    fn constant(&self) -> Option<T> {
+    pub fn constant(&self) -> Option<T> {
         (self.read)(self.template.constant()?).ok()
     }
 }
@@ -109,10 +110,17 @@ pub fn stable(text: &str) -> Result<Duration, String> {
 
 /// What becomes of a file that was read.
 pub fn after(text: &str) -> Result<AfterWord, String> {
-    const WORDS: [(&str, AfterWord); 3] =
-        [("keep", AfterWord::Keep), ("archive", AfterWord::Archive), ("delete", AfterWord::Delete)];
-    WORDS.iter().find(|(word, _)| *word == text).map(|(_, after)| *after).ok_or_else(|| {
-        let words = suggest::one_of(WORDS.iter().map(|(word, _)| *word));
+    choice(text, &[("keep", AfterWord::Keep), ("archive", AfterWord::Archive), ("delete", AfterWord::Delete)])
+}
+
+/// Whether a file holds everything, or what changed.
+pub fn content(text: &str) -> Result<Content, String> {
+    choice(text, &[("full", Content::Full), ("delta", Content::Delta)])
+}
+
+fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words = suggest::one_of(choices.iter().map(|(word, _)| *word));
         format!("`{text}` is not possible here; use {words}")
     })
 }

@@ -100,6 +100,7 @@ impl Bridge {
         let notifier = Notifier::new(store.head().await?.sequence);
         Ok(Arc::new(Self {
             puller: Puller::new(Arc::clone(&store), stop.clone()),
+            stop,
             store,
             sqlite,
             config: watch::Sender::new(Arc::new(config)),
@@ -111,7 +112,6 @@ impl Bridge {
             wake,
             notifier,
             operator: operator_key().map_err(OpenError::Random)?,
-            stop,
             started_at: Timestamp::now(),
             known: Mutex::default(),
         }))

@@ -16,7 +16,7 @@ use super::admin_file::AdminFile;
 use super::bridge::{Bridge, OpenError};
 use super::{demo, health, pulls};
 use crate::api::control::Control as _;
-use crate::api::server;
+use crate::api::server::{self, Bounds};
 use crate::config::Config;
 
 /// Why the daemon did not start, or did not go on.
@@ -78,7 +78,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let admin_file = AdminFile::write(&store, address, bridge.operator()).map_err(RunError::AdminFile)?;
 
     let mut parts = Parts::default();
-    let served = server::serve(listener, bridge.router(), stopping.clone(), server::Bounds::default());
+    let served = server::serve(listener, bridge.router(), stopping.clone(), Bounds::default());
     parts.spawn("the HTTP server", served);
     parts.spawn("the scheduling of pulls", pulls::run(Arc::clone(&bridge), stopping.clone()));
     parts.spawn("the watch over connections", health::run(Arc::clone(&bridge), stopping.clone()));

@@ -45,6 +45,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "convert_unit", least: 3, most: 3, body: convert_unit },
     Function { name: "split", least: 2, most: 2, body: split },
     Function { name: "join", least: 2, most: 2, body: join },
+    Function { name: "flatten", least: 1, most: 1, body: flatten },
+    Function { name: "reject", least: 1, most: 1, body: |a, _| Err(text(a, 0)?.to_owned()) },
     Function { name: "replace", least: 3, most: 3, body: replace },
     Function { name: "contains", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.contains(text(a, 1)?))) },
     Function {
@@ -196,6 +198,24 @@ fn split(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
 
 fn limited(items: Vec<Value>) -> Result<Value, String> {
     if items.len() > MOST { Err(format!("a list has more than {MOST} elements")) } else { Ok(Value::List(items)) }
+}
+
+fn flatten(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let Value::List(items) = &*arguments[0] else {
+        return Err(format!("flatten needs a list, found {}", arguments[0].kind()));
+    };
+    let mut flat = Vec::with_capacity(items.len());
+    for item in items {
+        match item {
+            Value::Null => {}
+            Value::List(inner) => flat.extend(inner.iter().filter(|item| **item != Value::Null).cloned()),
+            single => flat.push(single.clone()),
+        }
+        if flat.len() > MOST {
+            break;
+        }
+    }
+    limited(flat)
 }
 
 fn join(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {

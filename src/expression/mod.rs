@@ -16,6 +16,7 @@ mod functions;
 mod node;
 mod number;
 mod references;
+mod shapes;
 mod syntax;
 mod template;
 

@@ -12,9 +12,10 @@ use super::convert::{NumberFormat, bad_time_format, is_date_format, time_format}
 use super::functions::{FUNCTIONS, SPECIAL, bad_number_format};
 use super::node::{Arithmetic, Comparison, Kind, Node};
 use super::number::Rounding;
+use super::shapes::Known;
 use super::{Fault, Fields, Scope, Shapes};
 use crate::config::suggest;
-use crate::model::shape::{self, Shape};
+use crate::model::shape;
 use crate::record::{Value, number_from_text};
 
 /// The variable that the parser's list macros gather their result in.
@@ -69,34 +70,18 @@ fn syntax_fault(source: &str, (line, column): (isize, isize), message: &str) -> 
     Fault { at: at..at, message: format!("the expression cannot be read: {message}"), hint: None }
 }
 
-/// What is known of a value.
-#[derive(Clone, Copy)]
-enum Known<'a> {
-    Shape(&'a Shape),
-    Kind(&'a shape::Kind),
-}
-
-impl<'a> Known<'a> {
-    fn kind(self) -> Option<&'a shape::Kind> {
-        match self {
-            Self::Kind(kind) => Some(kind),
-            Self::Shape(_) => None,
-        }
-    }
-}
-
-struct Compiler<'a> {
+pub(super) struct Compiler<'a> {
     source: &'a str,
     info: &'a SourceInfo,
-    scope: &'a Scope<'a>,
+    pub(super) scope: &'a Scope<'a>,
     /// Variables of the enclosing list macros, the innermost last, with what is known of their values.
-    locals: Vec<(String, Option<&'a shape::Kind>)>,
+    pub(super) locals: Vec<(String, Option<&'a shape::Kind>)>,
     /// How deep the node at hand is nested.
     depth: usize,
     faults: Vec<Fault>,
 }
 
-impl<'a> Compiler<'a> {
+impl Compiler<'_> {
     fn at(&self, expr: &IdedExpr) -> Range<usize> {
         // The parser counts bytes and includes the last one.
         let (start, stop) = self.info.offset_for(expr.id).unwrap_or((0, 0));
@@ -108,7 +93,7 @@ impl<'a> Compiler<'a> {
         start..byte(stop.saturating_add(1)).max(start)
     }
 
-    fn fault<T>(&mut self, at: Range<usize>, message: impl Into<String>, hint: Option<String>) -> Option<T> {
+    pub(super) fn fault<T>(&mut self, at: Range<usize>, message: impl Into<String>, hint: Option<String>) -> Option<T> {
         self.faults.push(Fault { at, message: message.into(), hint });
         None
     }
@@ -242,7 +227,7 @@ impl<'a> Compiler<'a> {
         Some(Kind::Field { name: Arc::from(name), hint: AtomicUsize::new(0) })
     }
 
-    fn no_field<'n, T>(
+    pub(super) fn no_field<'n, T>(
         &mut self,
         name: &str,
         fields: impl Iterator<Item = &'n str> + Clone,
@@ -253,56 +238,6 @@ impl<'a> Compiler<'a> {
             None => format!("the fields are {}", suggest::one_of(fields)),
         };
         self.fault(at.clone(), format!("there is no field '{name}'"), Some(hint))
-    }
-
-    /// Refuses a member that a value of a canonical shape does not have.
-    fn check_member(&mut self, of: &Node, name: &str, at: &Range<usize>) -> Option<()> {
-        match self.kind(of) {
-            Some(Known::Shape(shape) | Known::Kind(shape::Kind::Record(shape) | shape::Kind::Unit(shape))) => {
-                if shape.field(name).is_none() {
-                    return self.no_field(name, shape.fields.iter().map(|f| f.name.as_str()), at);
-                }
-            }
-            None | Some(Known::Kind(shape::Kind::Table(_))) => {}
-            Some(Known::Kind(shape::Kind::List(_))) => {
-                let hint = Some("take one with [0], or all with map".to_owned());
-                return self.fault(at.clone(), format!("a list has no field '{name}'"), hint);
-            }
-            Some(Known::Kind(_)) => {
-                return self.fault(at.clone(), format!("a single value has no field '{name}'"), None);
-            }
-        }
-        Some(())
-    }
-
-    /// What is known of a node's value from the shapes of the scope.
-    fn kind(&self, node: &Node) -> Option<Known<'a>> {
-        let Fields::Shaped(shapes) = self.scope.fields else { return None };
-        let member = |of: Option<Known<'a>>, name: &str| match of? {
-            Known::Shape(shape) | Known::Kind(shape::Kind::Record(shape) | shape::Kind::Unit(shape)) => {
-                shape.field(name).map(|field| Known::Kind(&field.kind))
-            }
-            Known::Kind(shape::Kind::Table(value)) => Some(Known::Kind(&**value)),
-            Known::Kind(_) => None,
-        };
-        match &node.kind {
-            Kind::Record => shapes.record.map(Known::Shape),
-            Kind::Field { name, .. } => member(shapes.record.map(Known::Shape), name),
-            Kind::Name(index) => {
-                let name = self.scope.names.get(*index)?;
-                shapes.names.iter().find(|(known, _)| known == name).map(|(_, shape)| Known::Shape(shape))
-            }
-            Kind::Local(depth) => self.locals.iter().rev().nth(*depth)?.1.map(Known::Kind),
-            Kind::Select(of, name) => member(self.kind(of), name),
-            Kind::Index(of, key) => match (&key.kind, self.kind(of)) {
-                (Kind::Literal(Value::Text(name)), of) => member(of, name),
-                (_, Some(Known::Kind(shape::Kind::List(element)))) => Some(Known::Kind(&**element)),
-                _ => None,
-            },
-            // `filter` keeps the elements as they are; the list macro with another body makes others.
-            Kind::Each { list, body, .. } if matches!(body.kind, Kind::Local(0)) => self.kind(list),
-            _ => None,
-        }
     }
 
     /// The parser writes the list macros out as folds over `@result`; their shape tells which it was.

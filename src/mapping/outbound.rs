@@ -292,18 +292,16 @@ impl<'a> OutboundCompiler<'a> {
     fn required(&mut self, at: &KeyPath, required: &[String], mut branches: Vec<Branch>) -> Vec<Branch> {
         for (index, name) in required.iter().enumerate() {
             let names: Vec<String> = branches.iter().map(|branch| branch.path.join("/")).collect();
-            match names.iter().position(|path| path == name) {
-                Some(found) => branches[found].required = true,
-                None => {
-                    let problem =
-                        self.compiler.document.problem(&at.index(index), format!("nothing fills the path '{name}'"));
-                    let near = suggest::nearest(name, names.iter().map(String::as_str));
-                    self.compiler.problems.push(match near {
-                        Some(near) => problem.hint(format!("did you mean '{near}'?")),
-                        None => problem.hint("write the path as it is written where it is filled"),
-                    });
-                }
+            if let Some(found) = names.iter().position(|path| path == name) {
+                branches[found].required = true;
+                continue;
             }
+            let problem = self.compiler.document.problem(&at.index(index), format!("nothing fills the path '{name}'"));
+            let near = suggest::nearest(name, names.iter().map(String::as_str));
+            self.compiler.problems.push(match near {
+                Some(near) => problem.hint(format!("did you mean '{near}'?")),
+                None => problem.hint("write the path as it is written where it is filled"),
+            });
         }
         branches
     }

@@ -122,7 +122,7 @@ async fn take_documents<'a>(context: &Context, records: impl Iterator<Item = (&'
 async fn take_status(context: &Context, change: &Change, parts: &[Part]) -> Result<()> {
     let Some(main) = parts.iter().find(|part| part.kind == PartKind::OrderStatus) else {
         // What the ERP does not show any more says nothing about the order.
-        return context.store.clear_conflict(&change.connection, change.entity, &change.key).await;
+        return clear(context, change).await;
     };
     let status: OrderStatus = match serde_json::from_value(main.content.clone()) {
         Ok(status) => status,
@@ -135,15 +135,12 @@ async fn take_status(context: &Context, change: &Change, parts: &[Part]) -> Resu
         let order = match order_of(context, change, &status).await? {
             Meant::Order(order) => order,
             Meant::Nobodys => {
-                return context.store.clear_conflict(&change.connection, change.entity, &change.key).await;
+                return clear(context, change).await;
             }
             Meant::Unclear(reason) => return note(context, change, None, &reason, &main.content).await,
         };
-        match apply(context, change, main, &status, &order).await? {
-            Applied::Fits => {
-                save_lines(context, &order, main, &status, parts).await?;
-                return context.store.clear_conflict(&change.connection, change.entity, &change.key).await;
-            }
+        match apply(context, change, main, parts, &status, &order).await? {
+            Applied::Fits => return clear(context, change).await,
             Applied::Conflicts(reason) => return note(context, change, Some(&order), &reason, &main.content).await,
             Applied::Raced => {}
         }
@@ -202,6 +199,7 @@ async fn apply(
     context: &Context,
     change: &Change,
     main: &Part,
+    parts: &[Part],
     status: &OrderStatus,
     order: &StoredOrder,
 ) -> Result<Applied> {
@@ -235,6 +233,8 @@ async fn apply(
             (answer, _) => format!("the ERP says {}, but the order is {}", word(answer), order.state),
         }));
     };
+    // Whoever hears that the order is accepted finds the confirmed lines.
+    save_lines(context, order, main, status, parts).await?;
     let Some(last) = events.last() else {
         // The place is the right one already.
         return Ok(Applied::Fits);
@@ -339,6 +339,14 @@ async fn save_lines(
     }
     if lines != context.store.lines(&order.id).await? {
         context.store.save_lines(&order.id, &lines).await?;
+        context.wake.orders_changed();
+    }
+    Ok(())
+}
+
+/// Takes back what was noted about an answer that fits by now.
+async fn clear(context: &Context, change: &Change) -> Result<()> {
+    if context.store.clear_conflict(&change.connection, change.entity, &change.key).await? {
         context.wake.orders_changed();
     }
     Ok(())

@@ -19,6 +19,9 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Orders given up by one query.
 const PAGE: u32 = 200;
 
+/// How often orders that change at the same moment are looked at again before they are left for the next time.
+const RACES: u32 = 3;
+
 /// Looks at the deadlines until the shutdown.
 pub(super) async fn run(context: Arc<Context>, mut shutdown: watch::Receiver<bool>) {
     while !*shutdown.borrow() {
@@ -54,9 +57,13 @@ pub(super) async fn pass(context: &Context) -> Result<()> {
 
 async fn give_up(context: &Context, connection: &str, target: &Target, now: Timestamp) -> Result<()> {
     let limit = target.policy().gives_up_before(now);
-    loop {
+    let mut fruitless = 0;
+    while fruitless < RACES {
         let states = [OrderState::Queued, OrderState::Unknown];
         let late = context.store.pursued_since_before(connection, &states, limit, PAGE).await?;
+        if late.is_empty() {
+            break;
+        }
         let mut moved = 0;
         for order in &late {
             let last = order.reason.as_deref().map(|reason| format!(" (last: {reason})")).unwrap_or_default();
@@ -64,11 +71,9 @@ async fn give_up(context: &Context, connection: &str, target: &Target, now: Time
             let dead = context
                 .advance(order, [(Event::GiveUp, reason.as_str())], WHO, |a| a.reason = Some(reason.clone()))
                 .await?;
-            moved += usize::from(dead.is_some());
+            moved += u32::from(dead.is_some());
         }
-        // Those that changed at the same moment are looked at again next time.
-        if moved == 0 || late.len() < PAGE as usize {
-            return Ok(());
-        }
+        fruitless += u32::from(moved == 0);
     }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::model::{Invalid, Order};
+use crate::model::{CountryCode, Currency, Invalid, Order, Unit};
 
 /// A fault of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,18 +48,23 @@ pub(super) fn in_words(faults: &[FieldError]) -> String {
     words.join("; ")
 }
 
-/// Finds texts with a NUL character, which neither databases nor XML can hold.
-pub(super) fn find_nul(value: &Value, pointer: &mut String, faults: &mut Vec<FieldError>) {
+/// Finds texts with a NUL character, which neither databases nor XML can hold, and amounts and quantities that are no
+/// texts.
+pub(super) fn find_values(value: &Value, pointer: &mut String, faults: &mut Vec<FieldError>) {
     let length = pointer.len();
     match value {
         Value::String(text) if text.contains('\0') => {
             faults.push(FieldError::new(pointer.clone(), "contains a NUL character"));
         }
+        // Line numbers are the only numbers of an order; whatever else counts is exact, and so a text.
+        Value::Number(number) if !pointer.ends_with("/number") => {
+            faults.push(FieldError::new(pointer.clone(), format!("put it in quotes: \"{number}\"")));
+        }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
                 pointer.push('/');
                 pointer.push_str(&at.to_string());
-                find_nul(item, pointer, faults);
+                find_values(item, pointer, faults);
                 pointer.truncate(length);
             }
         }
@@ -67,11 +72,44 @@ pub(super) fn find_nul(value: &Value, pointer: &mut String, faults: &mut Vec<Fie
             for (name, field) in fields {
                 pointer.push('/');
                 pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                find_nul(field, pointer, faults);
+                find_values(field, pointer, faults);
                 pointer.truncate(length);
             }
         }
         _ => {}
+    }
+}
+
+/// Writes units out that are given by their code alone, as the schema has them.
+pub(super) fn expand_units(posted: &mut Value) {
+    for line in posted.get_mut("lines").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(unit) = line.get_mut("unit")
+            && unit.is_string()
+        {
+            *unit = json!({"code": unit.take()});
+        }
+    }
+}
+
+/// Finds codes that are not on their standard's list.
+pub(super) fn find_codes(posted: &Value, faults: &mut Vec<FieldError>) {
+    type Check = fn(&str) -> Result<(), String>;
+    let country: Check = |code| CountryCode::new(code).map(|_| ());
+    let unit: Check = |code| Unit::new(code, None).map(|_| ());
+    let currency: Check = |code| Currency::new(code).map(|_| ());
+    let lines = posted.get("lines").and_then(Value::as_array).map_or(0, Vec::len);
+    let places = [
+        ("/currency".to_owned(), currency),
+        ("/ship_to/address/country".to_owned(), country),
+        ("/bill_to/address/country".to_owned(), country),
+    ];
+    let units = (0..lines).map(|at| (format!("/lines/{at}/unit/code"), unit));
+    for (pointer, check) in places.into_iter().chain(units) {
+        if let Some(code) = posted.pointer(&pointer).and_then(Value::as_str)
+            && let Err(message) = check(code)
+        {
+            faults.push(FieldError { pointer, message });
+        }
     }
 }
 

@@ -90,10 +90,11 @@ impl Intake {
     pub async fn accept(
         &self,
         shop: &Shop,
-        posted: Value,
+        mut posted: Value,
         idempotency_key: Option<&str>,
     ) -> Result<Accepted, IntakeError> {
         let connection = shop.orders_to.as_ref().ok_or_else(|| IntakeError::NoOrders(shop.name.clone()))?;
+        fields::expand_units(&mut posted);
         let (order, mut faults, unreadable) = read(&posted);
         if let Some(key) = idempotency_key
             && (key.is_empty() || key.len() > LONGEST_KEY || key.contains('\0'))
@@ -280,8 +281,15 @@ fn read(posted: &Value) -> (Option<Order>, Vec<FieldError>, Vec<String>) {
             FieldError::new(violation.path.pointer(), format!("{}{hint}", violation.message))
         })
         .collect();
-    fields::find_nul(posted, &mut String::new(), &mut faults);
-    let places: Vec<(String, bool)> = violations.iter().map(|v| (v.path.pointer(), v.about == About::Key)).collect();
+    let mut places: Vec<(String, bool)> =
+        violations.iter().map(|v| (v.path.pointer(), v.about == About::Key)).collect();
+    let mut beyond = Vec::new();
+    fields::find_codes(posted, &mut beyond);
+    fields::find_values(posted, &mut String::new(), &mut beyond);
+    // One finding for one value.
+    beyond.retain(|fault| !places.iter().any(|(pointer, _)| fault.is_within(pointer)));
+    places.extend(beyond.iter().map(|fault| (fault.pointer.clone(), false)));
+    faults.append(&mut beyond);
     match fields::readable(posted, &places) {
         Ok((order, unreadable)) => (Some(order), faults, unreadable),
         Err(message) => {

@@ -169,6 +169,7 @@ impl Sender {
         doubt: bool,
     ) -> std::result::Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
+        let came_from = order.previous;
         let claimed = context.until_done("taking an order", &mut self.shutdown, || context.claim(order)).await?;
         let order = match claimed {
             Ok(Some(order)) => order,
@@ -196,7 +197,9 @@ impl Sender {
             Created::Submitted => {
                 self.commit(&order, &[(Event::Submitted, "handed over")], |a| a.submitted_at = Some(now)).await?;
             }
-            Created::Rejected { reason } if doubt => return self.refused_in_doubt(&order, target, &reason).await,
+            Created::Rejected { reason } if doubt => {
+                return self.refused_in_doubt(&order, came_from, target, &reason).await;
+            }
             Created::Rejected { reason } => {
                 self.commit(&order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
             }
@@ -242,6 +245,7 @@ impl Sender {
     async fn refused_in_doubt(
         &mut self,
         order: &StoredOrder,
+        came_from: Option<OrderState>,
         target: &Target,
         refusal: &str,
     ) -> std::result::Result<Line, Stopped> {
@@ -262,8 +266,19 @@ impl Sender {
                 })
                 .await?;
             }
-            Found::Missing { .. } => {
+            // A person has looked, or the ERP had refused it before: no earlier attempt is left to take effect.
+            Found::Missing { .. } if matches!(came_from, Some(OrderState::NeedsReview | OrderState::Rejected)) => {
                 self.commit(order, &[(Event::Rejected, refusal)], |a| a.reason = Some(refusal.to_owned())).await?;
+            }
+            Found::Missing { .. } => {
+                let reason = format!(
+                    "the ERP refuses the repeated attempt ({refusal}), but an earlier one got no answer and may still \
+                     take effect; look in the ERP, then cancel the order, retry or resolve it"
+                );
+                self.commit(order, &[(Event::Doubt, refusal), (Event::Review, &reason)], |a| {
+                    a.reason = Some(reason.clone());
+                })
+                .await?;
             }
             Found::Failed { reason, connection_down } => {
                 let why =

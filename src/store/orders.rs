@@ -437,8 +437,8 @@ pub trait Answers: Send + Sync {
     /// Notes an answer that does not fit; the same record again replaces it.
     async fn save_conflict(&self, conflict: &Conflict) -> Result<()>;
 
-    /// Takes back what was noted about a record.
-    async fn clear_conflict(&self, connection: &str, entity: Entity, key: &Key) -> Result<()>;
+    /// Takes back what was noted about a record; whether anything was.
+    async fn clear_conflict(&self, connection: &str, entity: Entity, key: &Key) -> Result<bool>;
 
     /// Answers that do not fit, the newest first: about one order, or all.
     async fn conflicts(&self, order: Option<&str>, limit: u32) -> Result<Vec<Conflict>>;

@@ -4,9 +4,16 @@
 
 mod api;
 mod architecture;
+mod bmecat;
 mod cli;
+mod connectors;
+mod daemon;
+mod daemon_orders;
+mod exchange;
+mod exports;
 mod formats;
 mod mappings;
+mod orders;
 mod orders_store;
 mod shops;
 mod store;

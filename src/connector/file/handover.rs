@@ -186,7 +186,7 @@ impl Handover {
 
     fn claim<'a>(&'a self, name: &'a str) -> Option<Claimed<'a>> {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        writing.insert(name.to_owned()).then_some(Claimed { writing: &self.writing, name })
+        writing.insert(name.to_owned()).then(|| Claimed { writing: &self.writing, name })
     }
 
     /// Removes the temporary files that a crash left behind, once. Their age is told by the clock that dates them: it

@@ -7,6 +7,7 @@ pub mod group;
 pub mod json;
 mod lines;
 pub mod ndjson;
+mod objects;
 mod origin;
 pub mod write;
 pub mod xml;

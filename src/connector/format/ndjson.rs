@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
-use super::json::Objects;
 use super::lines::{Line, Lines};
+use super::objects::Objects;
 use super::origin::Origin;
 use super::{Encoding, LONGEST_RECORD, ReadError, Reader, decoded};
 use crate::record::Record;

@@ -124,7 +124,7 @@ impl Answers for SqliteStore {
         Ok(tx.commit().await?)
     }
 
-    async fn clear_conflict(&self, connection: &str, of: Entity, key: &Key) -> Result<()> {
+    async fn clear_conflict(&self, connection: &str, of: Entity, key: &Key) -> Result<bool> {
         // Nearly every answer fits: what there is to clear is looked up where nobody waits for the writer.
         let there: Option<i64> = sqlx::query_scalar(
             "SELECT 1 FROM answer_conflict WHERE connection = ? AND entity = ? AND company = ? AND number = ?",
@@ -136,17 +136,20 @@ impl Answers for SqliteStore {
         .fetch_optional(&self.reader)
         .await?;
         if there.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let mut tx = self.write().await?;
-        sqlx::query("DELETE FROM answer_conflict WHERE connection = ? AND entity = ? AND company = ? AND number = ?")
-            .bind(connection)
-            .bind(of.name())
-            .bind(&key.company)
-            .bind(&key.number)
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
+        let done = sqlx::query(
+            "DELETE FROM answer_conflict WHERE connection = ? AND entity = ? AND company = ? AND number = ?",
+        )
+        .bind(connection)
+        .bind(of.name())
+        .bind(&key.company)
+        .bind(&key.number)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
     }
 
     async fn conflicts(&self, order: Option<&str>, limit: u32) -> Result<Vec<Conflict>> {

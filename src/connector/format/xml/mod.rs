@@ -8,6 +8,7 @@
 //! only the five that XML knows by itself and references to characters are resolved.
 
 mod counted;
+mod element;
 mod names;
 mod path;
 
@@ -20,18 +21,16 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 
 use self::counted::Counted;
-use self::names::{Called, Names};
+use self::element::{Building, MOST_NAMES, Open, attach};
+use self::names::Names;
 use self::path::{Met, Track};
 use super::decode::decoded_as_declared;
-use super::origin::{Origin, check, cut, field};
-use super::{DEEPEST, Encoding, LONGEST_FIELD, LONGEST_RECORD, MOST_VALUES, ReadError, Reader, decoded};
+use super::origin::{Origin, check, cut};
+use super::{DEEPEST, Encoding, LONGEST_FIELD, ReadError, Reader, decoded};
 use crate::record::{Map, Record, Value};
 
 pub use self::path::Path;
 pub(super) use self::path::is_name;
-
-/// Most attributes, and most children of different names, of one element.
-const MOST_NAMES: usize = 1_000;
 
 /// How an XML document holds its records.
 #[derive(Debug, Clone, Default)]
@@ -98,16 +97,6 @@ enum Root {
     Closed,
 }
 
-/// An element that is open.
-struct Open {
-    name: Called,
-    line: u64,
-    fields: Map,
-    text: String,
-    /// Whether the element is the end of a carried value's path.
-    carried: bool,
-}
-
 /// A value from outside the records.
 struct Carried {
     name: Arc<str>,
@@ -115,15 +104,6 @@ struct Carried {
     value: Value,
     /// Whether the element at the path's end is the innermost open one.
     open: bool,
-}
-
-/// The record that is being read.
-struct Building {
-    depth: usize,
-    line: u64,
-    values: usize,
-    bytes: usize,
-    refused: Option<String>,
 }
 
 impl XmlReader {
@@ -459,74 +439,4 @@ impl std::fmt::Debug for XmlReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("XmlReader").field("origin", &self.origin).field("number", &self.number).finish_non_exhaustive()
     }
-}
-
-impl Building {
-    /// Counts values and bytes against what a record may hold.
-    fn count(&mut self, values: usize, bytes: usize) -> Result<(), String> {
-        self.values += values;
-        self.bytes += bytes;
-        if self.values > MOST_VALUES {
-            return Err(format!("has more than {MOST_VALUES} values"));
-        }
-        if self.bytes > LONGEST_RECORD {
-            return Err(format!("is longer than {LONGEST_RECORD} bytes"));
-        }
-        Ok(())
-    }
-
-    /// Takes an element's attributes into its fields.
-    fn take(&mut self, open: &mut Open, attributes: Vec<(Arc<str>, String)>, null: &[String]) {
-        if open.name.text {
-            return;
-        }
-        for (name, value) in attributes {
-            if open.fields.get(&name).is_some() {
-                self.refused = Some(format!(
-                    "the element {} has the attribute '{name}' of two namespaces; keep the prefixes",
-                    open.name.name
-                ));
-                return;
-            }
-            let taken = self.count(1, value.len()).and_then(|()| field(&name, &value, null));
-            match taken {
-                Ok(value) => open.fields.push(name, value),
-                Err(message) => {
-                    self.refused = Some(message);
-                    return;
-                }
-            }
-        }
-    }
-}
-
-impl Open {
-    /// The element as a value.
-    fn value(mut self, null: &[String], text_name: &Arc<str>) -> Result<Value, String> {
-        let text = field(&self.name.name, self.text.trim_ascii(), null)?;
-        if self.name.text || self.fields.is_empty() && (!self.name.map || text == Value::Null) {
-            return Ok(text);
-        }
-        if text != Value::Null {
-            self.fields.push(Arc::clone(text_name), text);
-        }
-        Ok(Value::Map(self.fields))
-    }
-}
-
-/// Adds a child to its parent's fields. A child that is empty counts as absent among several.
-fn attach(fields: &mut Map, name: Arc<str>, value: Value, list: bool) -> Result<(), String> {
-    let names = fields.len();
-    match fields.get_mut(&name) {
-        None if names == MOST_NAMES => {
-            return Err(format!("an element has more than {MOST_NAMES} children of different names"));
-        }
-        None if list && value == Value::Null => fields.push(name, Value::List(Vec::new())),
-        None => fields.push(name, if list { Value::List(vec![value]) } else { value }),
-        Some(_) if value == Value::Null => {}
-        Some(Value::List(values)) => values.push(value),
-        Some(single) if *single == Value::Null => *single = value,
-        Some(single) => *single = Value::List(vec![std::mem::take(single), value]),
-    }
-    Ok(())
 }
