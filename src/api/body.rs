@@ -13,7 +13,7 @@ use super::state::ApiState;
 /// Reads a request's body as JSON.
 ///
 /// A length that is announced and too large is refused before anything is read; one that is not announced, as soon as
-/// it is too large. serde_json refuses nesting deeper than 128 levels, so a body cannot exhaust the stack.
+/// it is too large. `serde_json` refuses nesting deeper than 128 levels, so a body cannot exhaust the stack.
 pub(super) async fn json(request: Request, state: &ApiState) -> Result<Value, Problem> {
     let (most, patience) = {
         let config = state.config.borrow();

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use super::changes::LONGEST_WAIT;
-use super::problem::{self, Problem};
+use super::problem::{self, Kind, Problem};
 use super::state::ApiState;
 use crate::telemetry::{self, event::RequestAnswered};
 
@@ -69,6 +69,30 @@ fn request_id(request: &Request) -> HeaderValue {
     given
         .or_else(|| HeaderValue::from_str(&uuid::Uuid::now_v7().to_string()).ok())
         .unwrap_or(HeaderValue::from_static("none"))
+}
+
+/// The most that is taken over of an error that a library wrote.
+const LONGEST_DETAIL: usize = 10_000;
+
+/// Gives errors that a library answered with, as plain text, the form of all others.
+pub(super) async fn as_problem(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let written = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|given| given.to_str().is_ok_and(|given| given.starts_with("application/")));
+    if !(status.is_client_error() || status.is_server_error()) || written {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, LONGEST_DETAIL).await.unwrap_or_default();
+    let detail = String::from_utf8_lossy(&text).into_owned();
+    let mut problem = Problem::new(Kind::of_status(status), detail).into_response();
+    head.headers.remove(header::CONTENT_TYPE);
+    head.headers.remove(header::CONTENT_LENGTH);
+    problem.headers_mut().extend(head.headers);
+    problem
 }
 
 /// A panic in a handler is one request's failure, not the daemon's.

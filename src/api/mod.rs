@@ -19,7 +19,6 @@ mod query;
 mod reads;
 mod respond;
 mod routes;
-mod scope;
 mod segment;
 pub mod server;
 mod state;
@@ -34,7 +33,6 @@ pub use control::{Control, ControlError};
 pub use openapi::openapi;
 pub use problem::Problem;
 pub use routes::{Access, Route, routes};
-pub use scope::Memberships;
 pub use state::{ApiState, Metrics};
 
 use crate::config::Scope;
@@ -58,6 +56,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(Extension(document::Document::new(openapi())))
         .layer(from_fn_with_state(layers::Places::new(state.clone()), layers::limit))
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn(layers::as_problem))
         .layer(from_fn(layers::trace))
         .with_state(state)
 }

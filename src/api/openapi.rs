@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, built from the table of routes and the types that are written and read.
+//! The published document (`OpenAPI` 3.1), built from the table of routes and the types that are written and read.
 
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;

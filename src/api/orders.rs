@@ -212,18 +212,17 @@ pub(super) async fn list(
     given.finish()?;
     let shop = &caller.shop()?.name;
     let mut next = None;
-    let mut orders = match reference {
-        Some(reference) => state.store.order_by_reference(shop, &reference).await?.into_iter().collect(),
-        None => {
-            let filter = OrderFilter {
-                customer: customer.clone(),
-                states: wanted.into_iter().collect(),
-                before: cursor,
-                limit: limit.saturating_add(1),
-                ..OrderFilter::default()
-            };
-            state.desk.list(&filter, &Actor::Shop(shop.clone())).await?
-        }
+    let mut orders: Vec<StoredOrder> = if let Some(reference) = reference {
+        state.store.order_by_reference(shop, &reference).await?.into_iter().collect()
+    } else {
+        let filter = OrderFilter {
+            customer: customer.clone(),
+            states: wanted.into_iter().collect(),
+            before: cursor,
+            limit: limit.saturating_add(1),
+            ..OrderFilter::default()
+        };
+        state.desk.list(&filter, &Actor::Shop(shop.clone())).await?
     };
     orders.retain(|order| {
         customer.as_ref().is_none_or(|c| *c == order.customer) && wanted.is_none_or(|s| s == order.state)

@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::control::ControlError;
 use crate::orders::{DeskError, FieldError, IntakeError};
 use crate::publish::PublishError;
 use crate::store::StoreError;
@@ -147,6 +146,14 @@ impl Problem {
     }
 }
 
+impl Kind {
+    /// The kind of what a library answered with a bare status.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let found = KINDS.iter().find(|kind| kind.status == status.as_u16()).copied();
+        found.unwrap_or(if status.is_client_error() { INVALID_PARAMETER } else { INTERNAL })
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         let status = StatusCode::from_u16(self.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -221,27 +228,6 @@ impl From<DeskError> for Problem {
             DeskError::NotYours { .. } => Self::new(FORBIDDEN, detail),
             DeskError::NoNumber => Self::new(INVALID_CONTENT, detail),
             _ => Self::new(CONFLICT, detail),
-        }
-    }
-}
-
-impl From<ControlError> for Problem {
-    fn from(error: ControlError) -> Self {
-        let detail = error.to_string();
-        match error {
-            ControlError::Store(error) => error.into(),
-            ControlError::NotFound(_) => Self::new(NOT_FOUND, detail),
-            ControlError::Conflict(_) => Self::new(CONFLICT, detail),
-            ControlError::Invalid(_) => Self::new(INVALID_CONTENT, detail),
-            ControlError::Faulty(problems) => {
-                let faults = problems.0.iter().map(|problem| Fault {
-                    pointer: None,
-                    parameter: None,
-                    detail: problem.to_string(),
-                });
-                Self::new(INVALID_CONTENT, detail).with_errors(faults.collect())
-            }
-            ControlError::Unavailable(_) => Self::new(UNAVAILABLE, detail).retry(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: 4096, head: Duration::from_secs(30), stalled: Duration::from_secs(60) }
+        Self { connections: 4096, head: Duration::from_secs(30), stalled: Duration::from_mins(1) }
     }
 }
 

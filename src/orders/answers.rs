@@ -139,11 +139,8 @@ async fn take_status(context: &Context, change: &Change, parts: &[Part]) -> Resu
             }
             Meant::Unclear(reason) => return note(context, change, None, &reason, &main.content).await,
         };
-        match apply(context, change, main, &status, &order).await? {
-            Applied::Fits => {
-                save_lines(context, &order, main, &status, parts).await?;
-                return clear(context, change).await;
-            }
+        match apply(context, change, main, parts, &status, &order).await? {
+            Applied::Fits => return clear(context, change).await,
             Applied::Conflicts(reason) => return note(context, change, Some(&order), &reason, &main.content).await,
             Applied::Raced => {}
         }
@@ -202,6 +199,7 @@ async fn apply(
     context: &Context,
     change: &Change,
     main: &Part,
+    parts: &[Part],
     status: &OrderStatus,
     order: &StoredOrder,
 ) -> Result<Applied> {
@@ -235,6 +233,8 @@ async fn apply(
             (answer, _) => format!("the ERP says {}, but the order is {}", word(answer), order.state),
         }));
     };
+    // Whoever hears that the order is accepted finds the confirmed lines.
+    save_lines(context, order, main, status, parts).await?;
     let Some(last) = events.last() else {
         // The place is the right one already.
         return Ok(Applied::Fits);

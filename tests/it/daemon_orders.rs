@@ -41,13 +41,13 @@ fn order(reference: &str) -> Value {
     })
 }
 
-/// Orders in a directory of the ERP, by our reference; a temporary file would be in it too.
+/// Orders in a directory as the ERP sees them. A process that is killed may leave a hidden file of its own.
 fn files(directory: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_file() {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_file() && !name.starts_with('.') {
             files.insert(name, String::from_utf8(std::fs::read(&path).unwrap()).unwrap());
         }
     }

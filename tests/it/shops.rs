@@ -1,6 +1,7 @@
 //! What a shop sees of the store, over a real SQLite file: who enters and leaves its scope, its lists, its feed.
 
-use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,9 +16,9 @@ use tradebridge::store::{
 };
 
 pub(crate) struct Erp {
-    pub store: SqliteStore,
+    pub store: Arc<SqliteStore>,
     _directory: TempDir,
-    runs: Cell<u32>,
+    runs: AtomicU32,
 }
 
 /// A record to be stored: its kind, its content as a mapping yields it, the shops that have it in scope.
@@ -27,14 +28,14 @@ impl Erp {
     pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap();
-        Self { store, _directory: directory, runs: Cell::new(0) }
+        Self { store: Arc::new(store), _directory: directory, runs: AtomicU32::new(0) }
     }
 
     async fn apply(&self, connection: &str, kind: PartKind, differences: Vec<Difference>) -> u64 {
         let source = self.store.source(connection, kind.name(), kind).await.unwrap();
-        self.runs.set(self.runs.get() + 1);
+        let number = self.runs.fetch_add(1, Ordering::Relaxed);
         let mut run = Run {
-            id: format!("run-{:04}", self.runs.get()),
+            id: format!("run-{number:04}"),
             source: source.id,
             connection: connection.to_owned(),
             stream: source.stream,
@@ -59,12 +60,29 @@ impl Erp {
     }
 
     /// Stores a record of the company NL01, new or changed.
-    pub(crate) async fn put(&self, connection: &str, (kind, content, shops): Upsert<'_>) {
+    pub(crate) async fn put(&self, connection: &str, upsert: Upsert<'_>) {
+        let kind = upsert.0;
+        let difference = self.difference(upsert).await;
+        assert_eq!(self.apply(connection, kind, vec![difference]).await, 1);
+    }
+
+    /// Stores records of one kind at once.
+    pub(crate) async fn put_all(&self, connection: &str, kind: PartKind, contents: Vec<Value>) {
+        let mut differences = Vec::new();
+        for (position, content) in (0..).zip(contents) {
+            let difference = self.difference((kind, content, None)).await;
+            differences.push(Difference { position, ..difference });
+        }
+        let all = differences.len() as u64;
+        assert_eq!(self.apply(connection, kind, differences).await, all);
+    }
+
+    async fn difference(&self, (kind, content, shops): Upsert<'_>) -> Difference {
         let mut content = content;
         let place = identity::of(kind, &mut content).unwrap();
         let key = Key::new("NL01", &place.number);
         let before = self.stored(kind, &key, &place.part).await;
-        let difference = Difference {
+        Difference {
             position: 0,
             operation: Operation::Upsert,
             source_key: format!("{}/{}", place.number, place.part),
@@ -77,8 +95,7 @@ impl Erp {
             source_hash: content_hash(&content),
             content: Some(content),
             shops: shops.map(|s| s.iter().map(|s| (*s).to_owned()).collect()),
-        };
-        assert_eq!(self.apply(connection, kind, vec![difference]).await, 1);
+        }
     }
 
     async fn stored(&self, kind: PartKind, key: &Key, part: &str) -> Option<[u8; 16]> {
@@ -106,7 +123,7 @@ impl Erp {
         assert_eq!(self.apply(connection, kind, vec![difference]).await, 1);
     }
 
-    async fn head(&self) -> i64 {
+    pub(crate) async fn head(&self) -> i64 {
         self.store.head().await.unwrap().sequence
     }
 
@@ -283,13 +300,13 @@ async fn lists_walk_in_the_order_of_keys_through_what_the_shop_sees() {
         erp.put("erp", price(id, ("customer_group", who), "1")).await;
     }
     let mut walked = Vec::new();
-    let mut list = Listing { limit: 3, ..listing(Entity::PriceAgreement) };
-    list.who = vec!["1:12".to_owned(), "g:INSTAL".to_owned(), "*".to_owned()];
+    let mut wanted = Listing { limit: 3, ..listing(Entity::PriceAgreement) };
+    wanted.who = vec!["1:12".to_owned(), "g:INSTAL".to_owned(), "*".to_owned()];
     loop {
-        let page = erp.store.visible_keys(&a, &list).await.unwrap();
+        let page = erp.store.visible_keys(&a, &wanted).await.unwrap();
         walked.extend(page.iter().map(|k| k.number.clone()));
         let Some(last) = page.last() else { break };
-        list.after = Some(last.clone());
+        wanted.after = Some(last.clone());
     }
     assert_eq!(walked, ["a1", "c12", "d1"]);
     let whole = erp.list(&a, &listing(Entity::PriceAgreement)).await;

@@ -1,10 +1,9 @@
 //! Why an operator's request was not done.
 
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use crate::api::control::ControlError;
+use crate::api::problem::{self, Fault, Kind, Problem};
 use crate::config::schema::Violation;
 use crate::orders::DeskError;
 use crate::store::StoreError;
@@ -39,11 +38,11 @@ pub(super) enum AdminError {
 }
 
 impl AdminError {
-    fn status(&self) -> StatusCode {
+    fn kind(&self) -> Kind {
         match self {
             Self::Control(ControlError::NotFound(_))
             | Self::Desk(DeskError::NoOrder(_) | DeskError::NoLetter(_))
-            | Self::NotFound(_) => StatusCode::NOT_FOUND,
+            | Self::NotFound(_) => problem::NOT_FOUND,
             Self::Control(ControlError::Conflict(_))
             | Self::Desk(
                 DeskError::NotNow { .. }
@@ -51,34 +50,31 @@ impl AdminError {
                 | DeskError::NumberTaken { .. }
                 | DeskError::Changed(_),
             )
-            | Self::Conflict(_) => StatusCode::CONFLICT,
+            | Self::Conflict(_) => problem::CONFLICT,
             Self::Control(ControlError::Invalid(_) | ControlError::Faulty(_))
             | Self::Desk(DeskError::NoNumber)
             | Self::Invalid(_)
-            | Self::Fields(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            | Self::Fields(_) => problem::INVALID_CONTENT,
             Self::Control(ControlError::Unavailable(_) | ControlError::Store(_))
             | Self::Desk(DeskError::Store(_))
             | Self::Store(_)
-            | Self::Random(_) => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::Random(_) => problem::UNAVAILABLE,
         }
     }
 }
 
 impl IntoResponse for AdminError {
-    /// Problem details, RFC 9457.
     fn into_response(self) -> Response {
-        let status = self.status();
-        let errors: Vec<_> = match &self {
+        let fault = |pointer: Option<String>, detail: String| Fault { pointer, parameter: None, detail };
+        let errors = match &self {
             Self::Fields(violations) => {
-                violations.iter().map(|v| json!({ "pointer": v.path.pointer(), "detail": v.message })).collect()
+                violations.iter().map(|v| fault(Some(v.path.pointer()), v.message.clone())).collect()
             }
             Self::Control(ControlError::Faulty(problems)) => {
-                problems.0.iter().map(|p| json!({ "pointer": p.path, "detail": p.to_string() })).collect()
+                problems.0.iter().map(|problem| fault(None, problem.to_string())).collect()
             }
             _ => Vec::new(),
         };
-        let title = status.canonical_reason().unwrap_or_default();
-        let body = json!({ "status": status.as_u16(), "title": title, "detail": self.to_string(), "errors": errors });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        Problem::new(self.kind(), self.to_string()).with_errors(errors).into_response()
     }
 }

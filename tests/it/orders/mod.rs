@@ -367,6 +367,7 @@ impl Bridge {
             mapping: String::new(),
             loading: true,
             reason: None,
+            loading: false,
             started_at: self.clock.now(),
             ended_at: None,
         };
