@@ -365,7 +365,6 @@ impl Bridge {
             pages: 0,
             place: None,
             mapping: String::new(),
-            loading: true,
             reason: None,
             loading: false,
             started_at: self.clock.now(),
