@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::control::ControlError;
 use crate::orders::{DeskError, FieldError, IntakeError};
 use crate::publish::PublishError;
 use crate::store::StoreError;
@@ -228,6 +229,27 @@ impl From<DeskError> for Problem {
             DeskError::NotYours { .. } => Self::new(FORBIDDEN, detail),
             DeskError::NoNumber => Self::new(INVALID_CONTENT, detail),
             _ => Self::new(CONFLICT, detail),
+        }
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ControlError::Store(error) => error.into(),
+            ControlError::NotFound(_) => Self::new(NOT_FOUND, detail),
+            ControlError::Conflict(_) => Self::new(CONFLICT, detail),
+            ControlError::Invalid(_) => Self::new(INVALID_CONTENT, detail),
+            ControlError::Faulty(problems) => {
+                let faults = problems.0.iter().map(|problem| Fault {
+                    pointer: None,
+                    parameter: None,
+                    detail: problem.to_string(),
+                });
+                Self::new(INVALID_CONTENT, detail).with_errors(faults.collect())
+            }
+            ControlError::Unavailable(_) => Self::new(UNAVAILABLE, detail).retry(),
         }
     }
 }

@@ -52,7 +52,10 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Answered {
     {
         return Err(files::unknown("shop", &arguments.shop, config.shops.iter().map(|shop| shop.name.as_str())));
     }
-    let client = Client::connect(&config).await?;
+    Client::with(&config, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: KeyCommand, client: &Client, context: &Context) -> Answered {
     match command {
         KeyCommand::Create(CreateArguments { name, shop, scopes }) => {
             let made: MadeKey = client.ask(Call::post(&["keys"], &NewKey { name, shop, scopes })?).await?;

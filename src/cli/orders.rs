@@ -128,15 +128,18 @@ struct Conflict {
 }
 
 pub(super) async fn run(command: OrdersCommand, context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: OrdersCommand, client: &Client, context: &Context) -> Answered {
     match command {
-        OrdersCommand::List(arguments) => list(&arguments, &client, context).await,
-        OrdersCommand::Show { order } => show(&order, &client, context).await,
-        OrdersCommand::Retry { order } => act(&order, "retry", &json!({}), &client, context).await,
-        OrdersCommand::Cancel { order } => act(&order, "cancel", &json!({}), &client, context).await,
-        OrdersCommand::Approve { order } => act(&order, "approve", &json!({}), &client, context).await,
+        OrdersCommand::List(arguments) => list(&arguments, client, context).await,
+        OrdersCommand::Show { order } => show(&order, client, context).await,
+        OrdersCommand::Retry { order } => act(&order, "retry", &json!({}), client, context).await,
+        OrdersCommand::Cancel { order } => act(&order, "cancel", &json!({}), client, context).await,
+        OrdersCommand::Approve { order } => act(&order, "approve", &json!({}), client, context).await,
         OrdersCommand::Resolve { order, as_created } => {
-            act(&order, "resolve", &json!(Resolution { as_created }), &client, context).await
+            act(&order, "resolve", &json!(Resolution { as_created }), client, context).await
         }
     }
 }

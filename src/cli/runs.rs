@@ -55,10 +55,13 @@ pub(super) struct ListArguments {
 }
 
 pub(super) async fn run(command: RunsCommand, context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: RunsCommand, client: &Client, context: &Context) -> Answered {
     match command {
-        RunsCommand::List(arguments) => list(&arguments, &client, context).await,
-        RunsCommand::Show { run } => show(&run, &client, context).await,
+        RunsCommand::List(arguments) => list(&arguments, client, context).await,
+        RunsCommand::Show { run } => show(&run, client, context).await,
         RunsCommand::Approve { run } => {
             let progress = Progress::begin("applying");
             let run: Run = client.ask(Call::post(&["runs", &run, "approve"], &json!({}))?.long()).await?;

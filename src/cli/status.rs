@@ -13,7 +13,10 @@ use crate::api::control::Check;
 use crate::store::Run;
 
 pub(super) async fn run(context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| look(client, context).await).await
+}
+
+async fn look(client: &Client, context: &Context) -> Answered {
     let overview: Overview = client.ask(Call::get(&["status"])).await?;
     context.output.say(&overview, |page| show(&overview, client.is_daemon(), page));
     Ok(Exit::Done)

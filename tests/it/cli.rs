@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value as Json;
 use tempfile::TempDir;
+use tradebridge::store::Feed as _;
+use tradebridge::store::sqlite::SqliteStore;
 
 /// The program, started in a directory, with nothing of the environment that would change its answer.
 fn tradebridge(directory: &Path) -> Command {
@@ -154,10 +156,10 @@ fn a_mapping_that_is_missing_or_makes_something_else_is_said_at_the_sync() {
     let mappings = directory.path().join("mappings/my-erp");
     std::fs::rename(mappings.join("customer.toml"), mappings.join("customers.toml")).unwrap();
     let said = err(&run(directory.path(), &["check", "--offline"]));
-    assert!(said.contains("mappings/my-erp/customer.toml") && said.contains("my-erp/customers"), "{said}");
+    assert!(said.contains("mappings/my-erp/customer.toml") && said.contains("config/tradebridge.toml:"), "{said}");
     edit(&config, &[("entity = \"customer\"", "entity = \"product\"\nmapping = \"my-erp/customers\"")]);
     let said = err(&run(directory.path(), &["check", "--offline"]));
-    assert!(said.contains("makes `customer`") && said.contains("product"), "{said}");
+    assert!(said.contains("my-erp/customers.toml") && said.contains("product"), "{said}");
 }
 
 #[test]
@@ -216,4 +218,44 @@ fn nothing_is_coloured_that_is_piped() {
     edit(&directory.path().join("mappings/my-erp/customer.toml"), &[("key =", "kee =")]);
     let checked = tradebridge(directory.path()).args(["check"]).env("CLICOLOR_FORCE", "1").output().unwrap();
     assert!(!err(&checked).contains('\u{1b}') && !out(&checked).contains('\u{1b}'));
+}
+
+fn config_with_store(directory: &Path) {
+    std::fs::create_dir_all(directory.join("config")).unwrap();
+    std::fs::write(directory.join("config/tradebridge.toml"), "[store]\nurl = \"sqlite://data/s.db\"\n").unwrap();
+}
+
+#[tokio::test]
+async fn migrate_and_recover_need_the_store_for_themselves() {
+    let directory = tempfile::tempdir().unwrap();
+    config_with_store(directory.path());
+    let nothing = run(directory.path(), &["recover"]);
+    assert_eq!(code(&nothing), 1);
+    assert!(err(&nothing).contains("copy the backup"), "{}", err(&nothing));
+
+    let migrated = json(&run(directory.path(), &["migrate", "--output", "json"]));
+    assert_eq!((migrated["migrated"].as_bool(), migrated["from"].as_i64()), (Some(true), Some(0)));
+    let again = json(&run(directory.path(), &["migrate", "--output", "json"]));
+    assert_eq!(again["migrated"], false);
+
+    let file = directory.path().join("data/s.db");
+    let before = {
+        let store = SqliteStore::open(&file, false).await.unwrap();
+        assert!(SqliteStore::in_use(&file).unwrap());
+        for command in ["migrate", "recover"] {
+            let locked = run(directory.path(), &[command]);
+            assert_eq!(code(&locked), 1);
+            assert!(err(&locked).contains("in use by another process"), "{}", err(&locked));
+        }
+        let head = store.head().await.unwrap();
+        store.close().await;
+        head
+    };
+    assert!(!SqliteStore::in_use(&file).unwrap());
+    let recovered = run(directory.path(), &["recover", "--output", "json"]);
+    assert_eq!(code(&recovered), 0, "{}", out(&recovered));
+    assert_eq!(json(&recovered)["orders"], 0);
+    let after = SqliteStore::open(&file, false).await.unwrap().head().await.unwrap();
+    assert_eq!(after.sequence, before.sequence);
+    assert_ne!(after.epoch, before.epoch, "cursors from before the restore are over");
 }

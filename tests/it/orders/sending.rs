@@ -101,6 +101,20 @@ async fn a_bounded_create_is_repeated_only_after_it_has_settled() {
 }
 
 #[tokio::test]
+async fn a_repeat_that_was_not_executed_leaves_the_doubt() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bridge = Bridge::open(directory.path(), &[("erp", UNIQUE)]).await;
+    bridge.start();
+    bridge.erp("erp").script("S-1", &[Fault::ExecuteThenFail, Fault::NotExecuted]);
+    let order = bridge.post("erp", "S-1").await;
+    let waits = bridge.when(&order.id, |o| o.attempt == 2 && o.state != OrderState::Sending, false).await;
+    assert_eq!(waits.state, OrderState::Unknown, "queued, it could be cancelled although the system has it");
+    let done = bridge.until(&order, &[OrderState::Accepted]).await;
+    assert_eq!(bridge.erp("erp").executed(&done), 1);
+    bridge.stop().await;
+}
+
+#[tokio::test]
 async fn a_refused_repeat_does_not_hide_the_attempt_that_took_effect() {
     let directory = tempfile::tempdir().unwrap();
     let mut bridge = Bridge::open(directory.path(), &[("erp", UNIQUE)]).await;

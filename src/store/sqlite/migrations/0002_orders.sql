@@ -27,7 +27,9 @@ CREATE TABLE orders (
     UNIQUE (shop, reference)
 ) STRICT;
 CREATE UNIQUE INDEX orders_key ON orders (shop, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX orders_state ON orders (state, connection);
+CREATE INDEX orders_state ON orders (state, id);
+-- Counts and ages are read from this index alone.
+CREATE INDEX orders_ages ON orders (connection, state, overdue, accepted_at, submitted_at);
 CREATE INDEX orders_number ON orders (connection, company, erp_number) WHERE erp_number IS NOT NULL;
 
 CREATE TABLE transition (
