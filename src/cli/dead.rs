@@ -78,7 +78,7 @@ async fn list(limit: u32, client: &Client, context: &Context) -> Answered {
             page.line("nothing was given up");
             return;
         }
-        let mut table = Table::new(&["id", "what", "connection", "since", "reason"]);
+        let mut table = Table::new(&["id", "what", "connection", "since", "reason"]).whole(&[0]);
         for one in &dead {
             table.row([
                 Cell::from(&one.id),

@@ -180,7 +180,8 @@ pub(super) fn understood<T: serde::de::DeserializeOwned>(answer: &Json) -> Resul
 pub(super) fn table(orders: &[Order]) -> Table {
     let now = Timestamp::now();
     let mut table =
-        Table::new(&["order", "shop", "reference", "customer", "accepted", "state", "since", "ERP number", "reason"]);
+        Table::new(&["order", "shop", "reference", "customer", "accepted", "state", "since", "ERP number", "reason"])
+            .whole(&[0]);
     for order in orders {
         table.row([
             Cell::from(&order.id),

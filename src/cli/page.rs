@@ -74,18 +74,25 @@ impl<T: Display> From<T> for Cell {
 pub(super) struct Table {
     names: Vec<&'static str>,
     numbers: Vec<usize>,
+    whole: Vec<usize>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table with these columns.
     pub(super) fn new(names: &[&'static str]) -> Self {
-        Self { names: names.to_vec(), numbers: Vec::new(), rows: Vec::new() }
+        Self { names: names.to_vec(), numbers: Vec::new(), whole: Vec::new(), rows: Vec::new() }
     }
 
     /// Says which columns, counted from 0, are numbers: they stand to the right.
     pub(super) fn numbers(mut self, columns: &[usize]) -> Self {
         self.numbers = columns.to_vec();
+        self
+    }
+
+    /// Says which columns, counted from 0, are never cut: identifiers that are copied into the next command.
+    pub(super) fn whole(mut self, columns: &[usize]) -> Self {
+        self.whole = columns.to_vec();
         self
     }
 
@@ -110,9 +117,10 @@ impl Table {
         let Some(fit) = fit else { return widths };
         let room = fit.saturating_sub(GAP * widths.len().saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
-            let Some(widest) = widths.iter_mut().max_by_key(|width| **width).filter(|width| **width > NARROWEST) else {
-                break;
-            };
+            let cut = widths.iter_mut().enumerate().filter(|(column, width)| {
+                **width > NARROWEST && !self.whole.contains(column) && !self.numbers.contains(column)
+            });
+            let Some((_, widest)) = cut.max_by_key(|(_, width)| **width) else { break };
             *widest -= 1;
         }
         widths
@@ -346,6 +354,9 @@ mod tests {
         page.table(&table());
         assert!(page.text().lines().all(|line| length(line) <= 30), "{}", page.text());
         assert!(page.text().contains('…'));
+        let mut page = Page::new(false, Some(20));
+        page.table(&table().whole(&[0]));
+        assert!(page.text().contains("voorraad") && page.text().contains("1530"), "{}", page.text());
         let mut page = Page::new(true, None);
         page.table(&table());
         assert!(page.text().contains("\u{1b}[31mit deletes"), "{:?}", page.text());

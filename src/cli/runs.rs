@@ -104,7 +104,7 @@ async fn list(arguments: &ListArguments, client: &Client, context: &Context) -> 
 /// Runs as a table.
 pub(super) fn table(runs: &[Run]) -> Table {
     let now = Timestamp::now();
-    let mut table = Table::new(&["run", "connection", "entity", "began", "state", "counts", "reason"]);
+    let mut table = Table::new(&["run", "connection", "entity", "began", "state", "counts", "reason"]).whole(&[0]);
     for run in runs {
         table.row([
             Cell::from(&run.id),

@@ -88,7 +88,7 @@ fn show(reports: &[SyncReport], dry_run: bool, page: &mut Page) {
         page.line("nothing is pulled from this connection; add a [[sync]] to the configuration");
         return;
     }
-    let mut table = Table::new(&["entity", "outcome", "what was read", "counts", "run"]);
+    let mut table = Table::new(&["entity", "outcome", "what was read", "counts", "run"]).whole(&[4]);
     for report in reports {
         let (tone, word) = match report.outcome {
             SyncOutcome::Done => (Tone::Good, "done"),

@@ -94,6 +94,14 @@ fn what_init_writes_is_sound_and_its_examples_hold() {
     assert_eq!(code(&tested), 0, "{}", out(&tested));
     assert!(parsed(&tested)["passed"].as_u64().unwrap() >= 3);
 
+    let preview = run(directory.path(), &["preview", "erp", "customer", "--output", "json"]);
+    assert_eq!(code(&preview), 0, "{}", out(&preview));
+    let numbers: Vec<Json> =
+        parsed(&preview).as_array().unwrap().iter().map(|r| r["mapped"]["number"].clone()).collect();
+    assert_eq!(numbers, ["10000", "10001", "10002"], "the example export goes through connector and mapping");
+    let tried = ["map", "try", "mappings/my-erp/customer.toml", "--connection", "erp", "--output", "json"];
+    assert_eq!(parsed(&run(directory.path(), &tried)).as_array().unwrap().len(), 3);
+
     std::fs::write(directory.path().join("README.md"), "mine").unwrap();
     std::fs::remove_file(directory.path().join("config/tradebridge.toml")).unwrap();
     let again = run(directory.path(), &["init"]);
