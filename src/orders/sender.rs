@@ -91,7 +91,7 @@ impl Sender {
     }
 
     /// An order that is `sending` although nobody sends it: whoever did so broke off.
-    async fn after_crash(&mut self) -> std::result::Result<(), Stopped> {
+    async fn after_crash(&mut self) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
         let connection = self.connection.clone();
         let moved = context

@@ -16,6 +16,7 @@ mod formats;
 mod mappings;
 mod orders;
 mod orders_store;
+mod pull;
 mod shops;
 mod store;
 mod sync;
