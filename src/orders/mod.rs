@@ -6,6 +6,7 @@
 
 mod answers;
 mod context;
+mod crash;
 mod deadlines;
 pub mod desk;
 mod fields;

@@ -12,12 +12,13 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::context::{Context, Pause, Stopped, WHO};
+use super::crash::broken_off;
 use super::state::Event;
 use super::target::Target;
 use crate::connector::{CreateClass, Created, Found};
 use crate::queue::clock::after;
 use crate::queue::{Consumer, QueueError};
-use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderFilter, OrderState, Result, StoredOrder};
+use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoredOrder};
 use crate::telemetry::{self, event::OrderAttempted};
 
 /// Messages a consumer holds.
@@ -25,9 +26,6 @@ const PREFETCH: usize = 8;
 
 /// How long a queue that fails is left alone.
 const QUEUE_REST: Duration = Duration::from_secs(5);
-
-/// Orders moved to `unknown` by one query after a crash.
-const PAGE: u32 = 200;
 
 /// Whether the connection works.
 enum Line {
@@ -481,33 +479,6 @@ impl Sender {
         }
         context.pause(&self.connection, None);
         context.wake.orders_changed();
-    }
-}
-
-/// Moves orders that are `sending` although nobody sends them to `unknown`: of one connection, or of all.
-pub(super) async fn broken_off(context: &Context, connection: Option<&str>) -> Result<u64> {
-    let mut moved = 0;
-    let mut filter = OrderFilter {
-        connection: connection.map(str::to_owned),
-        states: vec![OrderState::Sending],
-        limit: PAGE,
-        ..OrderFilter::default()
-    };
-    loop {
-        let page = context.store.orders(&filter).await?;
-        let Some(last) = page.last() else { return Ok(moved) };
-        filter.before = Some(last.id.clone());
-        for order in &page {
-            let reason = "the attempt broke off: the daemon ended while it was under way";
-            let now = context.clock.now();
-            let after = context
-                .advance(order, [(Event::Doubt, reason)], WHO, |a| {
-                    a.reason = Some(reason.to_owned());
-                    a.publish_at = Some(now);
-                })
-                .await?;
-            moved += u64::from(after.is_some());
-        }
     }
 }
 

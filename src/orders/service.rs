@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
 use super::context::{Context, Pause};
-use super::sender::{Sender, broken_off};
+use super::crash::broken_off;
+use super::sender::Sender;
 use super::target::Targets;
 use super::{answers, deadlines};
 use crate::queue::{Clock, Queue, Relay, Wake};

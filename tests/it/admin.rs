@@ -80,10 +80,10 @@ impl Office {
 #[tokio::test]
 async fn every_route_needs_a_key_with_the_scope_admin() {
     let office = Office::open(Site::new()).await;
-    let wanted = json!({ "name": "ops", "shop": "b2b", "scopes": ["admin"] });
-    let (status, made) = office.ask("POST", "/admin/v1/keys", Some(&wanted)).await;
-    assert_eq!(status, StatusCode::OK, "{made:#}");
-    let admin = made["key"].as_str().unwrap();
+    let make = |name: &str, scopes: &[&str]| json!({ "name": name, "shop": "b2b", "scopes": scopes });
+    let (status, issued) = office.ask("POST", "/admin/v1/keys", Some(&make("ops", &["admin"]))).await;
+    assert_eq!(status, StatusCode::OK, "{issued:#}");
+    let admin = issued["key"].as_str().unwrap();
     let body = json!({});
     for (method, path) in ROUTES {
         let body = (method == "POST").then_some(&body);
