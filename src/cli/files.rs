@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::output::Failure;
-use crate::config::{Config, Document, Position, Problem, Problems, suggest};
+use crate::config::{Config, Document, Position, Problem, Problems, environment, suggest};
 use crate::connector::Catalog;
 use crate::mapping::AnyMapping;
 use crate::sync::{ORDER_ACTION, Plan};
@@ -57,11 +57,6 @@ pub(super) fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'
         None => format!("there are {}", names.join(", ")),
     };
     Failure::Usage(format!("the configuration has no {what} `{name}`; {advice}"))
-}
-
-/// The environment's variables that are text; others can name no key and hold no secret.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// What the files say, sound or not.

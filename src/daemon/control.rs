@@ -11,7 +11,7 @@ use crate::api::control::{
     Check, ConnectionStatus, Control, ControlError, PreviewOutcome, PreviewRecord, PreviewRequest, ReloadReport,
     Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
-use crate::config::{Config, suggest};
+use crate::config::{self, Config, suggest};
 use crate::mapping::Outcome;
 use crate::model::PartKind;
 use crate::queue::Queue as _;
@@ -64,7 +64,7 @@ impl Control for Bridge {
         let before = self.config();
         let file = before.source.document.file.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let config = Config::load(Path::new(&file), std::env::vars())?;
+            let config = Config::load(Path::new(&file), config::environment())?;
             let plan = Plan::load(&config)?;
             Ok((config, plan))
         });

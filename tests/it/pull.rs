@@ -121,9 +121,10 @@ impl Bridge {
              connector = 'pair'\ncompany = 'NL01'\ntime_zone = 'Europe/Amsterdam'\n\
              settings = {{ directory = '{at}/in', archive = '{at}/archive' }}\n"
         );
-        for entity in ["customer", "credit", "product"] {
-            text.push_str(&format!("[[sync]]\nconnection = 'erp'\nentity = '{entity}'\nguard = {{ {guard} }}\n"));
-        }
+        text.extend(
+            ["customer", "credit", "product"]
+                .map(|entity| format!("[[sync]]\nconnection = 'erp'\nentity = '{entity}'\nguard = {{ {guard} }}\n")),
+        );
         let config = Config::of_document(Document::parse("tradebridge.toml", &text), []).unwrap();
         Plan::load(&config).unwrap_or_else(|problems| panic!("{problems}"))
     }
