@@ -8,6 +8,7 @@ use base64::Engine as _;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::control::Operated;
 use super::{scopes, targets};
 use crate::api::{self, ApiState};
 use crate::config::{Config, Problems, Secret};
@@ -45,6 +46,9 @@ pub struct Bridge {
     pub(super) config: watch::Sender<Arc<Config>>,
     plan: watch::Sender<Arc<Plan>>,
     pub(super) puller: Puller,
+    halt: watch::Sender<bool>,
+    /// Whoever reloads has its turn.
+    pub(super) reloading: tokio::sync::Mutex<()>,
     pub(super) queue: Arc<Embedded>,
     pub(super) orders: Orders,
     pub(super) desk: Arc<Desk>,
@@ -72,8 +76,7 @@ pub(super) struct Known {
 }
 
 impl Bridge {
-    /// Compiles the files, opens the store and wires the rooms. Nothing runs yet. `stop` is true once pulls are to
-    /// end after the page in hand.
+    /// Compiles the files, opens the store and wires the rooms. Nothing runs yet. `stop` is true once the daemon stops.
     ///
     /// # Errors
     /// [`OpenError`]: every fault of every file, or what is wrong with the store.
@@ -97,9 +100,12 @@ impl Bridge {
         let in_scope = Arc::new(scopes::InScope(Arc::clone(&store)));
         let intake = Intake::new(Arc::clone(&store), in_scope, Arc::clone(&wake), Arc::clone(&clock));
         let desk = Desk::new(Arc::clone(&store), Arc::clone(&wake), clock);
+        let halt = watch::Sender::new(false);
         let notifier = Notifier::new(store.head().await?.sequence);
         Ok(Arc::new(Self {
-            puller: Puller::new(Arc::clone(&store), stop.clone()),
+            puller: Puller::new(Arc::clone(&store), halt.subscribe()),
+            halt,
+            reloading: tokio::sync::Mutex::default(),
             stop,
             store,
             sqlite,
@@ -124,7 +130,7 @@ impl Bridge {
             config: self.config.subscribe(),
             intake: Arc::clone(&self.intake),
             desk: Arc::clone(&self.desk),
-            control: Arc::<Self>::clone(self),
+            control: Arc::new(Operated(Arc::clone(self))),
             notifier: self.notifier.clone(),
             metrics: Arc::<Self>::clone(self),
             operator: Some(self.operator.clone()),
@@ -162,6 +168,11 @@ impl Bridge {
         self.orders.set_targets(targets::of(&plan, &self.store));
         self.config.send_replace(Arc::new(config));
         self.plan.send_replace(Arc::new(plan));
+    }
+
+    /// Has every run end after the page in hand, and none begin another; or lets them again.
+    pub(super) fn halt_pulls(&self, halt: bool) {
+        self.halt.send_replace(halt);
     }
 
     /// Executes a pull now; logs and counts each run as it ends, and wakes those who wait for changes.

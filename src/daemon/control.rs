@@ -6,20 +6,63 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::bridge::{Bridge, name_of};
-use super::{health, scopes};
+use super::health;
 use crate::api::control::{
     Check, ConnectionStatus, Control, ControlError, PreviewOutcome, PreviewRecord, PreviewRequest, ReloadReport,
     Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
 use crate::config::{self, Config, suggest};
 use crate::mapping::Outcome;
-use crate::model::PartKind;
 use crate::queue::Queue as _;
 use crate::store::{Run, RunFilter, RunState};
 use crate::sync::{Plan, Previewed, Pull, Pulled, SyncError};
 
+/// The running daemon as operators reach it. What they have it do goes on to its end even where they have gone.
+pub(super) struct Operated(pub Arc<Bridge>);
+
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ControlError>> + Send + 'static,
+) -> Result<T, ControlError> {
+    let broken = |_| ControlError::Unavailable("the work broke off; the log says why".to_owned());
+    tokio::spawn(work).await.map_err(broken)?
+}
+
 #[async_trait]
-impl Control for Bridge {
+impl Control for Operated {
+    async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError> {
+        let bridge = Arc::clone(&self.0);
+        to_the_end(async move { bridge.sync(request).await }).await
+    }
+
+    async fn preview(&self, request: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError> {
+        self.0.preview(request).await
+    }
+
+    async fn approve(&self, run: &str) -> Result<Run, ControlError> {
+        let (bridge, run) = (Arc::clone(&self.0), run.to_owned());
+        to_the_end(async move { bridge.approve(&run).await }).await
+    }
+
+    async fn refuse(&self, run: &str, reason: &str) -> Result<Run, ControlError> {
+        let (bridge, run, reason) = (Arc::clone(&self.0), run.to_owned(), reason.to_owned());
+        to_the_end(async move { bridge.puller.refuse(&run, &reason).await.map_err(refused) }).await
+    }
+
+    async fn reload(&self) -> Result<ReloadReport, ControlError> {
+        let bridge = Arc::clone(&self.0);
+        to_the_end(async move { bridge.reload().await }).await
+    }
+
+    async fn status(&self) -> Status {
+        self.0.status().await
+    }
+
+    async fn probe(&self) -> Vec<Check> {
+        self.0.probe().await
+    }
+}
+
+impl Bridge {
     async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError> {
         let plan = self.plan();
         let mut reports = Vec::new();
@@ -47,20 +90,14 @@ impl Control for Bridge {
     }
 
     async fn approve(&self, run: &str) -> Result<Run, ControlError> {
-        let run = self.puller.approve(run).await.map_err(refused)?;
-        if run.kind == PartKind::Customer {
-            // What was staged was judged by the conditions of then.
-            scopes::judge_all(&self.store, &self.plan().scopes).await?;
-        }
+        let run = self.puller.approve(&self.plan(), run).await.map_err(refused)?;
         self.announce().await?;
         Ok(run)
     }
 
-    async fn refuse(&self, run: &str, reason: &str) -> Result<Run, ControlError> {
-        self.puller.refuse(run, reason).await.map_err(refused)
-    }
-
-    async fn reload(&self) -> Result<ReloadReport, ControlError> {
+    /// Reads configuration, manifests and mappings again; where one is faulty, what runs stays in force.
+    pub(super) async fn reload(&self) -> Result<ReloadReport, ControlError> {
+        let _turn = self.reloading.lock().await;
         let before = self.config();
         let file = before.source.document.file.clone();
         let read = tokio::task::spawn_blocking(move || {
@@ -136,9 +173,7 @@ impl Control for Bridge {
         }
         checks
     }
-}
 
-impl Bridge {
     async fn sync_status(&self, pull: &Pull) -> SyncStatus {
         let name = name_of(pull);
         let verified_at = self.verified_at(pull).await.unwrap_or(None);

@@ -25,8 +25,12 @@ pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
     loop {
         let plan = Arc::clone(&plans.borrow_and_update());
         // Between two plans no pull is under way that would judge customers by the conditions of before.
-        if let Err(error) = scopes::bring_up(&bridge.store, &plan.scopes).await {
-            tracing::error!(%error, "the shops' scopes cannot be judged anew; it is tried again with the next plan");
+        while let Err(error) = scopes::bring_up(&bridge.store, &plan.scopes).await {
+            tracing::error!(%error, "the shops' scopes cannot be judged anew: shops are not served until they are");
+            tokio::select! {
+                () = tokio::time::sleep(FIRST_RETRY) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
         }
         let (replaced, gone) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -47,12 +51,15 @@ pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
             () = ended_early(&mut tasks) => false,
         };
         replaced.send_replace(true);
+        // A run that is stopped goes on from its last page, under the next plan or at the next start.
+        bridge.halt_pulls(true);
         while let Some(ended) = tasks.join_next().await {
             report(ended);
         }
         if stopped {
             return;
         }
+        bridge.halt_pulls(false);
     }
 }
 
@@ -90,6 +97,8 @@ impl Task {
     async fn run(mut self) {
         let mut begun = None;
         let mut failures = 0;
+        // A complete pass that failed is still owed.
+        let mut owed = false;
         loop {
             let now = Timestamp::now();
             let verified = self.bridge.verified_at(&self.pull).await.unwrap_or(None);
@@ -103,9 +112,9 @@ impl Task {
             }
             let Ok(_room) = self.room.acquire().await else { return };
             begun = Some(Timestamp::now());
-            // A run that is stopped goes on from its last page; it is not cancelled here, it ends after its page.
-            match self.bridge.pull(&self.plan, &self.pull, due.full && failures == 0).await {
-                Ok(_) => failures = 0,
+            owed |= due.full;
+            match self.bridge.pull(&self.plan, &self.pull, owed).await {
+                Ok(_) => (failures, owed) = (0, false),
                 Err(SyncError::Interrupted) => return,
                 Err(_) => failures += 1,
             }

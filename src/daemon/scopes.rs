@@ -15,6 +15,8 @@ const PAGE: u32 = 1000;
 
 /// Judges every customer anew for each shop whose condition is another than the one that was judged by.
 pub(super) async fn bring_up(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<()> {
+    let names: Vec<String> = scopes.shops().iter().map(|shop| shop.name.clone()).collect();
+    store.keep_scopes(&names).await?;
     for shop in scopes.shops() {
         if store.scope(&shop.name).await?.is_some_and(|known| known.digest == shop.digest) {
             continue;
@@ -22,14 +24,6 @@ pub(super) async fn bring_up(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<
         let customers = judge(store, shop).await?;
         store.finish_rescope(&shop.name, &shop.digest).await?;
         tracing::info!(shop = shop.name, customers, "the shop's scope is judged anew");
-    }
-    Ok(())
-}
-
-/// Judges every customer anew for every shop, by the conditions in force.
-pub(super) async fn judge_all(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<()> {
-    for shop in scopes.shops() {
-        judge(store, shop).await?;
     }
     Ok(())
 }

@@ -15,7 +15,6 @@ use tokio::task::{Id, JoinSet};
 use super::admin_file::AdminFile;
 use super::bridge::{Bridge, OpenError};
 use super::{demo, health, pulls};
-use crate::api::control::Control as _;
 use crate::api::server::{self, Bounds};
 use crate::config::Config;
 

@@ -75,14 +75,18 @@ pub trait Runs: Send + Sync {
     /// the one it was staged against. Says what was applied; nothing left is `applied + superseded == 0`.
     async fn apply_page(&self, run: &str, limit: u32) -> Result<Applied>;
 
-    /// Records a run's state and counts; an ended run drops what it kept for going on.
+    /// Records a run's state and counts.
     async fn save_run(&self, run: &Run) -> Result<()>;
+
+    /// Ends a run that is not applied: its state is recorded, and its staged differences and seen parts are dropped.
+    /// With `taken`, what it read counts as taken nevertheless. All or nothing.
+    async fn end_run(&self, run: &Run, taken: bool) -> Result<()>;
+
+    /// Replaces the shops of staged differences, by position.
+    async fn restage_shops(&self, run: &str, shops: &[(i64, Vec<String>)]) -> Result<()>;
 
     /// Ends a run well: its source was verified at its end, and what it read counts as taken.
     async fn finish_run(&self, run: &Run) -> Result<()>;
-
-    /// Drops a run's staged differences and seen parts.
-    async fn discard_staged(&self, run: &str) -> Result<()>;
 
     /// A run.
     async fn run(&self, id: &str) -> Result<Option<Run>>;

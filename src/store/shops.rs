@@ -123,6 +123,10 @@ pub trait Shops: Send + Sync {
     /// void.
     async fn finish_rescope(&self, shop: &str, digest: &str) -> Result<()>;
 
+    /// Forgets by which scopes the memberships of all other shops were judged: such a shop is judged anew when it is
+    /// back.
+    async fn keep_scopes(&self, shops: &[String]) -> Result<()>;
+
     /// Which of the customers are in the shop's scope, in the order asked.
     async fn membership(&self, shop: &str, customers: &[Key]) -> Result<Vec<bool>>;
 

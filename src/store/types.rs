@@ -24,7 +24,7 @@ pub struct Source {
     pub kind: PartKind,
     /// The end of its newest run that ended well; none before the first.
     pub verified_at: Option<Timestamp>,
-    /// What the newest run that ended well had read: the transport's own words.
+    /// What was taken last: the transport's own words.
     pub place: Option<Value>,
 }
 
@@ -194,6 +194,8 @@ pub struct Page {
     pub differences: Vec<Difference>,
     /// What was not taken.
     pub rejections: Vec<Rejection>,
+    /// Source keys whose differences staged by earlier pages are void: the newest record of a key counts.
+    pub replaced: Vec<String>,
     /// Rejections that are over.
     pub mended: Vec<i64>,
 }
@@ -255,6 +257,9 @@ pub struct RunCounts {
     pub superseded: u64,
     /// Price changes beyond the guard's size, zero prices included.
     pub price_jumps: u64,
+    /// Of the rejected: those whose canonical key another record has.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 /// One execution of a sync.

@@ -29,8 +29,12 @@ pub(super) struct Progress {
     seen: RoaringTreemap,
     /// Digests of source keys that are new in this run: stored ones are told apart by `seen`.
     new: HashSet<u64>,
-    /// Digests of canonical keys that records of this run claim anew.
-    claimed: HashSet<u64>,
+    /// Digests of canonical keys that records of this run claim anew, with the digests of those records' source keys.
+    claimed: HashMap<u64, u64>,
+    /// Digests of source keys with staged differences, in a run over changes: there the newest record of a key counts.
+    staged: HashSet<u64>,
+    /// Whether earlier pages were compared by a process that broke off: what they staged is not known here.
+    resumed: bool,
     /// The position of the newest difference.
     position: i64,
     /// Whether the source had rejections when the run began.
@@ -51,12 +55,19 @@ impl Progress {
         }
         // Beyond every position that the run can have used: a record makes two differences at the most.
         let used = run.counts.read.saturating_add(run.counts.deleted).saturating_mul(2);
-        Ok(Self { seen, position: i64::try_from(used).unwrap_or(i64::MAX / 2), ..Self::new(rejections) })
+        Ok(Self { seen, position: i64::try_from(used).unwrap_or(i64::MAX / 2), resumed: true, ..Self::new(rejections) })
     }
 
     /// Whether the source still has a stored part.
     pub(super) fn has_part(&self, id: i64) -> bool {
         self.seen.contains(id.unsigned_abs())
+    }
+
+    /// Notes stored parts as seen; gives them in the form in which a page keeps them.
+    pub(super) fn note_seen(&mut self, ids: &[i64]) -> Result<Vec<u8>, SyncError> {
+        let noted: RoaringTreemap = ids.iter().map(|id| id.unsigned_abs()).collect();
+        self.seen |= &noted;
+        bytes(&noted)
     }
 
     /// Whether a rejection was found again.
@@ -137,12 +148,17 @@ impl Comparer<'_> {
             };
             let place = place(&part);
             let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
-            let claimed_twice = !own && !progress.claimed.insert(short_digest(&[&place.0.to_string(), &place.1]));
+            let claimed_twice = !own && {
+                let (canonical, source) =
+                    (short_digest(&[&place.0.to_string(), &place.1]), short_digest(&[&candidate.keyed.key]));
+                *progress.claimed.entry(canonical).or_insert(source) != source
+            };
             if let Some((connection, source_key)) = owners.get(&place).filter(|_| !own) {
                 let reason = format!(
                     "{} {} belongs to the record '{source_key}' of connection '{connection}' already",
                     run.kind, place.0
                 );
+                run.counts.conflicts += 1;
                 page.reject(run, candidate.keyed, Some(AGAIN), reason);
                 continue;
             }
@@ -181,7 +197,8 @@ impl Comparer<'_> {
             vec![None; keys.len()]
         };
         let mut candidates = Vec::new();
-        for ((keyed, known), rejected) in records.into_iter().zip(known).zip(rejections) {
+        let newest = if run.complete { HashMap::new() } else { newest(&keys) };
+        for (at, ((keyed, known), rejected)) in records.into_iter().zip(known).zip(rejections).enumerate() {
             if let Some(rejected) = rejected {
                 page.seen.insert(REJECTIONS | rejected.id.unsigned_abs());
                 progress.seen.insert(REJECTIONS | rejected.id.unsigned_abs());
@@ -196,12 +213,21 @@ impl Comparer<'_> {
                 }
                 continue;
             }
-            let twice = match &known {
-                // In a first load whatever is stored came from this very run.
-                Some(known) => run.loading || progress.has_part(known.id),
-                None => !progress.new.insert(short_digest(&[&keyed.key])),
-            };
-            if twice && run.complete {
+            if newest.get(&keyed.key).is_some_and(|newest| *newest != at) {
+                // Of changes the newest counts.
+                continue;
+            }
+            let source_key = short_digest(&[&keyed.key]);
+            if progress.resumed || progress.staged.contains(&source_key) {
+                page.page.replaced.push(keyed.key.clone());
+            }
+            let twice = run.complete
+                && match &known {
+                    // In a first load whatever is stored came from this very run.
+                    Some(known) => run.loading || progress.has_part(known.id),
+                    None => !progress.new.insert(source_key),
+                };
+            if twice {
                 let reason = format!("the key '{}' is there twice; the first record is taken", keyed.key);
                 let keyed = Keyed { key: keyed.place.to_string(), ..keyed };
                 page.reject(run, keyed, Some(AGAIN), reason);
@@ -219,6 +245,9 @@ impl Comparer<'_> {
             if same_rejection {
                 run.counts.rejected += 1;
                 continue;
+            }
+            if !run.complete {
+                progress.staged.insert(source_key);
             }
             candidates.push(Candidate { keyed, known, rejected });
         }
@@ -355,6 +384,11 @@ impl Draft {
             source_hash: digest,
         });
     }
+}
+
+/// Where the newest record of each key stands.
+fn newest(keys: &[String]) -> HashMap<String, usize> {
+    keys.iter().enumerate().map(|(at, key)| (key.clone(), at)).collect()
 }
 
 /// A part's canonical key and its identifier within the entity.

@@ -140,6 +140,18 @@ impl Loader<'_> {
         for (index, sync) in config.syncs.iter().enumerate() {
             let at = KeyPath::root().key("sync").index(index);
             if let Some(pull) = self.pull(&at, sync, &plan) {
+                let same = |other: &&Arc<Pull>| {
+                    other.link.name == pull.link.name
+                        && other.mapping.stream == pull.mapping.stream
+                        && other.mapping.kind == pull.mapping.kind
+                };
+                if plan.pulls.iter().any(|other| same(&other)) {
+                    let (stream, kind) = (&pull.mapping.stream, pull.mapping.kind);
+                    let message = format!("the stream '{stream}' of '{}' is pulled as {kind} already", pull.link.name);
+                    let problem = config.source.document.problem(&at.key("entity"), message);
+                    self.problems.push(problem.hint("two mappings of one stream would delete each other's records"));
+                    continue;
+                }
                 plan.pulls.push(Arc::new(pull));
             }
         }

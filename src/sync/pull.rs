@@ -15,7 +15,7 @@ use super::run::{Ended, Job, SyncError, approve, finish, refuse};
 use crate::connector::Offer;
 use crate::mapping::Outcome;
 use crate::model::Key;
-use crate::store::{Run, RunFilter, RunState, Source, SourceId, Store, Taken};
+use crate::store::{Run, RunFilter, RunState, Source, SourceId, Store};
 
 /// What was read is remembered this long after it has gone.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -72,19 +72,24 @@ impl Puller {
         let busy = self.busy(source.id);
         let _turn = busy.lock().await;
         let mut pulled = Vec::new();
+        let mut unsettled = None;
         let mut note = |name: String, run: Run, pulled: &mut Vec<Pulled>| {
             pulled.push(Pulled { source: name, run });
             pulled.last().into_iter().for_each(&mut ended);
         };
-        if let Some(Ended { run }) = finish(&self.store, source.id).await? {
+        if let Some(Ended { run }) = finish(&self.store, &plan.scopes, source.id).await? {
             note(source_name(&run), run, &mut pulled);
         }
         let offers = pull.link.connector.offers(&pull.mapping.stream).await?;
         let identities: Vec<Json> = offers.iter().map(|offer| identity(offer, pull)).collect();
         for (offer, identity) in offers.into_iter().zip(&identities) {
-            let taken = self.store.taken(source.id).await?;
-            if is_taken(&taken, &offer, identity, pull) && !(full && offer.complete) {
-                self.settle(plan, pull, &offer.identity).await?;
+            // The run before it may have been the first: what it verified counts now.
+            let source = self.source(pull).await?;
+            if self.is_taken(&source, &offer, identity).await? && !(full && offer.complete) {
+                if offer.complete {
+                    self.supersede(&source, identity).await?;
+                }
+                unsettled = unsettled.or(self.settle(plan, pull, &offer.identity).await.err());
                 continue;
             }
             if !full && self.is_held(&source, identity, pull).await? {
@@ -92,21 +97,28 @@ impl Puller {
                 break;
             }
             let (name, content) = (offer.name.clone(), offer.identity.clone());
-            // The run before it may have been the first: what it verified counts now.
-            let source = self.source(pull).await?;
+            let again = offer.clone();
             let Ended { run } = self.job(plan, pull, source, offer, identity.clone()).await?.execute().await?;
             let done = run.state == RunState::Done;
-            note(name, run, &mut pulled);
+            // Records whose key had belonged to rows that are gone now: a system that numbers its rows anew.
+            let freed = done && again.complete && run.counts.conflicts > 0 && run.counts.deleted > 0;
+            note(name.clone(), run, &mut pulled);
             if !done {
                 break;
             }
-            self.settle(plan, pull, &content).await?;
+            if freed {
+                let source = self.source(pull).await?;
+                let Ended { run } = self.job(plan, pull, source, again, identity.clone()).await?.execute().await?;
+                note(name, run, &mut pulled);
+            }
+            unsettled = unsettled.or(self.settle(plan, pull, &content).await.err());
         }
         if !pulled.is_empty() {
             let before = Timestamp::now().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
             self.store.forget_taken(source.id, before, &identities).await?;
         }
-        Ok(pulled)
+        // What cannot be put away keeps nothing from being read.
+        unsettled.map_or(Ok(pulled), Err)
     }
 
     /// What a pull would come to: nothing is stored.
@@ -175,10 +187,10 @@ impl Puller {
     ///
     /// # Errors
     /// As of [`approve`].
-    pub async fn approve(&self, run: &str) -> Result<Run, SyncError> {
+    pub async fn approve(&self, plan: &Plan, run: &str) -> Result<Run, SyncError> {
         let busy = self.busy_of(run).await?;
         let _turn = busy.lock().await;
-        Ok(approve(&self.store, run).await?.run)
+        Ok(approve(&self.store, &plan.scopes, run).await?.run)
     }
 
     /// Drops a held run, once no other run of its source is under way.
@@ -232,18 +244,41 @@ impl Puller {
         })
     }
 
-    /// Whether the guard holds a run over this very content, made by this very mapping.
-    async fn is_held(&self, source: &Source, identity: &Json, pull: &Pull) -> Result<bool, SyncError> {
+    /// A complete content is taken where it is what was taken last, by this mapping and these settings; an older one
+    /// that is back counts as new. A delta is never read twice: what came after it would be undone.
+    async fn is_taken(&self, source: &Source, offer: &Offer, identity: &Json) -> Result<bool, SyncError> {
+        if offer.complete {
+            return Ok(source.place.as_ref() == Some(identity));
+        }
+        let taken = self.store.taken(source.id).await?;
+        Ok(taken.iter().any(|t| content_of(&t.identity) == Some(&offer.identity)))
+    }
+
+    /// Where the newest content is one that was taken, runs over another that wait for approval are void.
+    async fn supersede(&self, source: &Source, identity: &Json) -> Result<(), SyncError> {
+        for held in self.held(source).await?.into_iter().filter(|run| run.place.as_ref() != Some(identity)) {
+            let reason = Some("what was read before it is the newest again".to_owned());
+            self.store.end_run(&Run { state: RunState::Superseded, reason, ..held }, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs of a source that wait for approval.
+    async fn held(&self, source: &Source) -> Result<Vec<Run>, SyncError> {
         let filter = RunFilter {
             connection: Some(source.connection.clone()),
             kind: Some(source.kind),
             state: Some(RunState::Held),
             limit: 100,
         };
-        let same = |run: &Run| {
-            run.source == source.id && run.place.as_ref() == Some(identity) && run.mapping == pull.mapping.digest
-        };
-        Ok(self.store.runs(&filter).await?.iter().any(same))
+        let held = self.store.runs(&filter).await?;
+        Ok(held.into_iter().filter(|run| run.source == source.id).collect())
+    }
+
+    /// Whether the guard holds a run over this very content, made by this very mapping.
+    async fn is_held(&self, source: &Source, identity: &Json, pull: &Pull) -> Result<bool, SyncError> {
+        let same = |run: &Run| run.place.as_ref() == Some(identity) && run.mapping == pull.mapping.digest;
+        Ok(self.held(source).await?.iter().any(same))
     }
 
     /// Archives or deletes what was read, once every pull that reads it has taken it.
@@ -273,18 +308,6 @@ fn identity(offer: &Offer, pull: &Pull) -> Json {
 
 fn content_of(identity: &Json) -> Option<&Json> {
     identity.get("content")
-}
-
-/// A complete content is read again where the mapping or a setting is another now; a delta never: what came after it
-/// would be undone.
-fn is_taken(taken: &[Taken], offer: &Offer, identity: &Json, pull: &Pull) -> bool {
-    taken.iter().any(|t| {
-        if offer.complete {
-            t.identity == *identity && t.mapping == pull.mapping.digest
-        } else {
-            content_of(&t.identity) == Some(&offer.identity)
-        }
-    })
 }
 
 /// What a run read, as messages name it.

@@ -14,9 +14,8 @@ use crate::config::Guard;
 use crate::connector::format::Reader;
 use crate::connector::{ConnectorError, Verify};
 use crate::mapping::{Mapping, Setting};
-use crate::store::{
-    Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store, StoreError, Taken,
-};
+use crate::model::PartKind;
+use crate::store::{Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store, StoreError};
 
 /// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
@@ -155,11 +154,10 @@ impl Execution {
             Ok(()) => {}
             Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
             Err(error) => {
-                self.store.discard_staged(&run.id).await?;
                 run.state = RunState::Failed;
                 run.reason = Some(error.to_string());
                 run.ended_at = Some(Timestamp::now());
-                self.store.save_run(&run).await?;
+                self.store.end_run(&run, false).await?;
                 return Err(error);
             }
         }
@@ -170,6 +168,9 @@ impl Execution {
             run.ended_at = Some(Timestamp::now());
             self.store.save_run(&run).await?;
             return Ok(Ended { run });
+        }
+        if skip > 0 {
+            rejudge(&self.store, &run, &self.scopes).await?;
         }
         run.state = RunState::Applying;
         self.store.save_run(&run).await?;
@@ -202,7 +203,7 @@ impl Execution {
     }
 
     async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
-        finish(&self.store, self.source.id).await?;
+        finish(&self.store, &self.scopes, self.source.id).await?;
         let rejections = self.has_rejections().await?;
         if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
             let same = run.place.as_ref() == Some(&self.identity)
@@ -213,16 +214,16 @@ impl Execution {
                 let progress = Progress::resumed(&run, &pages, rejections)?;
                 return Ok((run, progress, skip));
             }
-            self.store.discard_staged(&run.id).await?;
             let ended = Run {
                 state: RunState::Superseded,
                 reason: Some("it broke off, and the source or the mapping is another now".to_owned()),
                 ended_at: Some(Timestamp::now()),
                 ..run
             };
-            self.store.save_run(&ended).await?;
+            self.store.end_run(&ended, false).await?;
         }
-        let loading = self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
+        let loading =
+            self.complete && self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
         let run = self.run(loading);
         self.store.begin_run(&run).await?;
         Ok((run, Progress::new(rejections), 0))
@@ -344,6 +345,7 @@ impl Execution {
             let Some(last) = living.last() else { return Ok(()) };
             after = last.id;
             let mut page = Page { number: run.pages, ..Page::default() };
+            let mut absent = Vec::new();
             for stored in living {
                 if progress.has_part(stored.id) {
                     continue;
@@ -355,6 +357,7 @@ impl Execution {
                     key: stored.key,
                     part: stored.part,
                 };
+                absent.push(stored.id);
                 page.differences.push(progress.deletion(stored.source_key, known.hash, &known));
             }
             if page.differences.is_empty() {
@@ -362,6 +365,8 @@ impl Execution {
             }
             run.counts.deleted += page.differences.len() as u64;
             run.pages += 1;
+            // A run that goes on from here does not stage them once more.
+            page.seen = progress.note_seen(&absent)?;
             if self.stores {
                 self.store.commit_page(run, &page).await?;
             }
@@ -377,11 +382,28 @@ impl Execution {
             limit: 100,
         };
         for held in self.store.runs(&filter).await?.into_iter().filter(|held| held.source == run.source) {
-            self.store.discard_staged(&held.id).await?;
             let reason = Some(format!("run {} took its place", run.id));
-            self.store.save_run(&Run { state: RunState::Superseded, reason, ..held }).await?;
+            self.store.end_run(&Run { state: RunState::Superseded, reason, ..held }, false).await?;
         }
         Ok(())
+    }
+}
+
+/// Judges the staged customers of a run anew: the shops' conditions may be others than when they were staged.
+async fn rejudge(store: &Arc<dyn Store>, run: &Run, scopes: &Scopes) -> Result<(), SyncError> {
+    if run.kind != PartKind::Customer {
+        return Ok(());
+    }
+    let mut after = -1;
+    loop {
+        let staged = store.staged(&run.id, after, APPLY).await?;
+        let Some(last) = staged.last() else { return Ok(()) };
+        after = last.position;
+        let judged: Vec<(i64, Vec<String>)> = staged
+            .iter()
+            .filter_map(|d| Some((d.position, scopes.of(&run.connection, &d.key.company, d.content.as_ref()?))))
+            .collect();
+        store.restage_shops(&run.id, &judged).await?;
     }
 }
 
@@ -389,8 +411,9 @@ impl Execution {
 ///
 /// # Errors
 /// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
-pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncError> {
+pub async fn approve(store: &Arc<dyn Store>, scopes: &Scopes, id: &str) -> Result<Ended, SyncError> {
     let run = held(store, id).await?;
+    rejudge(store, &run, scopes).await?;
     let run = Run { state: RunState::Applying, ..run };
     store.save_run(&run).await?;
     apply(store, run, None).await
@@ -400,9 +423,12 @@ pub async fn approve(store: &Arc<dyn Store>, id: &str) -> Result<Ended, SyncErro
 ///
 /// # Errors
 /// The store's.
-pub async fn finish(store: &Arc<dyn Store>, source: SourceId) -> Result<Option<Ended>, SyncError> {
+pub async fn finish(store: &Arc<dyn Store>, scopes: &Scopes, source: SourceId) -> Result<Option<Ended>, SyncError> {
     match store.unfinished(source).await? {
-        Some((run, _)) if run.state == RunState::Applying => apply(store, run, None).await.map(Some),
+        Some((run, _)) if run.state == RunState::Applying => {
+            rejudge(store, &run, scopes).await?;
+            apply(store, run, None).await.map(Some)
+        }
         _ => Ok(None),
     }
 }
@@ -413,13 +439,9 @@ pub async fn finish(store: &Arc<dyn Store>, source: SourceId) -> Result<Option<E
 /// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
 pub async fn refuse(store: &Arc<dyn Store>, id: &str, reason: &str) -> Result<Run, SyncError> {
     let run = held(store, id).await?;
-    store.discard_staged(&run.id).await?;
-    if let Some(identity) = run.place.clone() {
-        store.take(run.source, &Taken { identity, mapping: run.mapping.clone() }).await?;
-    }
     let run =
         Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
-    store.save_run(&run).await?;
+    store.end_run(&run, true).await?;
     Ok(run)
 }
 

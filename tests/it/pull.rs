@@ -173,7 +173,7 @@ async fn a_held_delta_holds_up_the_later_ones_until_a_person_decides() {
     assert_eq!((held.state, bridge.name("3").await), (RunState::Held, None));
     assert!(bridge.pull(&plan, "customer").await.is_empty(), "it waits");
 
-    let done = bridge.puller.approve(&held.id).await.unwrap();
+    let done = bridge.puller.approve(&plan, &held.id).await.unwrap();
     assert_eq!((done.state, bridge.name("1").await.as_deref()), (RunState::Done, Some("Changed")));
     let next = bridge.pull(&plan, "customer").await;
     assert_eq!((next.len(), bridge.name("3").await.as_deref()), (1, Some("Three")));
@@ -207,4 +207,58 @@ async fn a_complete_file_is_read_again_when_it_or_its_mapping_changes() {
     let rehearsed = bridge.puller.rehearse(&plan, &plan.pulls_of("erp", Some("product"))[0]).await.unwrap();
     assert_eq!((rehearsed[0].run.counts.created, rehearsed[0].run.counts.unchanged), (1, 1));
     assert_eq!(bridge.pull(&plan, "product").await[0].run.counts.created, 1, "rehearsing stored nothing");
+}
+
+#[tokio::test]
+async fn of_a_file_of_changes_the_newest_record_of_a_key_counts() {
+    let bridge = Bridge::new().await;
+    let plan = bridge.plan("floor = 20");
+    let mut first = "Nr;Name;Limit;Op\n1;One;1;\n1;Uno;1;\n9;Nine;1;\n".to_owned();
+    // The second mention of a key is pages later.
+    first.extend((100..2600).map(|number| format!("{number};Row;1;\n")));
+    first.push_str("9;Neun;1;\n");
+    bridge.write("in/changes-1.csv", &first);
+    let run = bridge.pull(&plan, "customer").await.remove(0).run;
+    assert_eq!((run.state, run.counts.rejected), (RunState::Done, 0));
+    assert_eq!(bridge.name("1").await.as_deref(), Some("Uno"));
+    assert_eq!(bridge.name("9").await.as_deref(), Some("Neun"));
+
+    let mut second = "Nr;Name;Limit;Op\n1;Changed;1;\n9;;1;D\n".to_owned();
+    second.extend((100..2600).map(|number| format!("{number};Row;1;\n")));
+    second.push_str("1;Uno;1;\n9;Again;1;\n");
+    bridge.write("in/changes-2.csv", &second);
+    let sequence = bridge.store.head().await.unwrap().sequence;
+    bridge.pull(&plan, "customer").await;
+    assert_eq!(bridge.name("9").await.as_deref(), Some("Again"), "deleted and back");
+    let changes = bridge.store.changes(sequence, &[], 10).await.unwrap();
+    assert_eq!(changes.len(), 1, "changed and changed back is no change: {changes:?}");
+}
+
+#[tokio::test]
+async fn rows_that_are_numbered_anew_keep_their_records() {
+    let bridge = Bridge::new().await;
+    bridge.write("mappings/pair/product.toml", &PRODUCT.replace("key = \"Nr\"", "key = \"Row\""));
+    let plan = bridge.plan("floor = 20");
+    bridge.write("in/products.csv", "Row;Nr;Name\n1;P1;Bolt\n2;P2;Nut\n");
+    bridge.pull(&plan, "product").await;
+    bridge.write("in/products.csv", "Row;Nr;Name\n11;P1;Bolt\n12;P2;Nut\n13;P3;Pin\n");
+    let runs = bridge.pull(&plan, "product").await;
+    assert_eq!(runs.last().unwrap().run.counts.rejected, 0, "{runs:#?}");
+    let keys: Vec<Key> = ["P1", "P2", "P3"].map(|number| Key::new("NL01", number)).into();
+    assert_eq!(bridge.store.parts(Entity::Product, &keys).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_older_complete_file_that_is_put_back_counts_again() {
+    let bridge = Bridge::new().await;
+    let plan = bridge.plan("floor = 1, delete = '10%'");
+    bridge.write("in/products-1.csv", "Nr;Name\nP1;Bolt\nP2;Nut\n");
+    bridge.pull(&plan, "product").await;
+    bridge.write("in/products-2.csv", "Nr;Name\nP1;Bolt\n");
+    let held = bridge.pull(&plan, "product").await.remove(0).run;
+    assert_eq!(held.state, RunState::Held);
+    std::fs::remove_file(bridge.path("in/products-2.csv")).unwrap();
+    assert!(bridge.pull(&plan, "product").await.is_empty(), "the good one was taken last");
+    let void = bridge.store.run(&held.id).await.unwrap().unwrap();
+    assert_eq!(void.state, RunState::Superseded, "nobody approves it by mistake");
 }

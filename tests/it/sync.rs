@@ -14,7 +14,7 @@ use tradebridge::model::{Entity, Key};
 use tradebridge::record::{Map, Record, Value};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{Run, RunFilter, RunState, Store};
-use tradebridge::sync::{Job, SyncError, approve, refuse};
+use tradebridge::sync::{Job, Scopes, SyncError, approve, refuse};
 
 struct Bridge {
     store: Arc<dyn Store>,
@@ -154,7 +154,7 @@ async fn an_emptied_export_is_held_and_a_good_one_takes_its_place() {
     assert_eq!(bridge.pull("price_agreement", "prijsafspraken.csv").await.state, RunState::Done);
     let old = bridge.store.run(&held.id).await.unwrap().unwrap();
     assert_eq!(old.state, RunState::Superseded);
-    assert!(matches!(approve(&bridge.store, &held.id).await, Err(SyncError::NotHeld { .. })));
+    assert!(matches!(approve(&bridge.store, &Scopes::default(), &held.id).await, Err(SyncError::NotHeld { .. })));
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn an_approved_run_is_applied_and_a_refused_one_is_not() {
     assert_eq!(bridge.store.count(held.source).await.unwrap(), 240);
 
     let held = bridge.pull("customer", "klanten.csv").await;
-    let done = approve(&bridge.store, &held.id).await.unwrap().run;
+    let done = approve(&bridge.store, &Scopes::default(), &held.id).await.unwrap().run;
     assert_eq!((done.state, done.counts.superseded), (RunState::Done, 0));
     assert_eq!(bridge.store.count(held.source).await.unwrap(), 100);
     let tombstones = bridge.store.changes(0, &[Entity::Customer], 1000).await.unwrap();

@@ -35,6 +35,7 @@ impl Runs for SqliteStore {
 
     async fn commit_page(&self, run: &Run, page: &Page) -> Result<()> {
         let mut tx = self.write().await?;
+        write::unstage(&mut tx, &run.id, &page.replaced).await?;
         write::stage(&mut tx, &run.id, &page.differences).await?;
         note(&mut tx, run, page).await?;
         Ok(tx.commit().await?)
@@ -79,18 +80,34 @@ impl Runs for SqliteStore {
         if let Some(place) = &run.place {
             take(&mut tx, run.source, &Taken { identity: place.clone(), mapping: run.mapping.clone() }).await?;
         }
-        sqlx::query("UPDATE source SET verified_at = ?, place = ? WHERE id = ?")
+        sqlx::query("UPDATE source SET verified_at = ? WHERE id = ?")
             .bind(run.ended_at.unwrap_or_else(Timestamp::now).as_microsecond())
-            .bind(run.place.as_ref().map(ToString::to_string))
             .bind(run.source)
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)
     }
 
-    async fn discard_staged(&self, run: &str) -> Result<()> {
+    async fn end_run(&self, run: &Run, taken: bool) -> Result<()> {
         let mut tx = self.write().await?;
-        drop_staged(&mut tx, run).await?;
+        save(&mut tx, run).await?;
+        drop_staged(&mut tx, &run.id).await?;
+        if let (true, Some(place)) = (taken, &run.place) {
+            take(&mut tx, run.source, &Taken { identity: place.clone(), mapping: run.mapping.clone() }).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn restage_shops(&self, run: &str, shops: &[(i64, Vec<String>)]) -> Result<()> {
+        let mut tx = self.write().await?;
+        for (position, shops) in shops {
+            sqlx::query("UPDATE staged SET shops = ? WHERE run = ? AND position = ?")
+                .bind(Value::from(shops.clone()).to_string())
+                .bind(run)
+                .bind(position)
+                .execute(&mut *tx)
+                .await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -224,6 +241,11 @@ async fn take(tx: &mut SqliteConnection, source: SourceId, taken: &Taken) -> Res
     .bind(Timestamp::now().as_microsecond())
     .execute(&mut *tx)
     .await?;
+    sqlx::query("UPDATE source SET place = ? WHERE id = ?")
+        .bind(taken.identity.to_string())
+        .bind(source)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 

@@ -42,6 +42,20 @@ impl Shops for SqliteStore {
         Ok(tx.commit().await?)
     }
 
+    async fn keep_scopes(&self, shops: &[String]) -> Result<()> {
+        let mut tx = self.write().await?;
+        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM shop WHERE name NOT IN (");
+        let mut list = query.separated(", ");
+        // No shop has the empty name; a list needs an element.
+        list.push_bind(String::new());
+        for shop in shops {
+            list.push_bind(shop.clone());
+        }
+        query.push(")");
+        query.build().execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn finish_rescope(&self, shop: &str, digest: &str) -> Result<()> {
         let mut tx = self.write().await?;
         // Nobody follows from before this any more: who left need not be remembered.

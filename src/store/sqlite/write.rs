@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::super::{Applied, Difference, Operation, Result, Run};
-use super::members;
+use super::{LOOKUP, members};
 use crate::model::PartKind;
 
 /// Rows of one insert: at most 17 columns each, within SQLite's 32,766 bound values.
@@ -84,7 +84,9 @@ async fn insert(tx: &mut SqliteConnection, run: &Run, differences: &[Difference]
             .push_bind(sequence);
     });
     query.push(
-        " ON CONFLICT (entity, company, number, kind, part) DO UPDATE SET source = excluded.source, \
+        // A row of the source that lives under another canonical key is left alone.
+        " ON CONFLICT (source, source_key) WHERE source_key IS NOT NULL DO NOTHING \
+         ON CONFLICT (entity, company, number, kind, part) DO UPDATE SET source = excluded.source, \
          source_key = excluded.source_key, who = excluded.who, what = excluded.what, content = excluded.content, \
          hash = excluded.hash, source_hash = excluded.source_hash, run = excluded.run, mapping = excluded.mapping, \
          changed_at = excluded.changed_at, sequence = excluded.sequence, born = excluded.born \
@@ -194,6 +196,21 @@ pub(super) async fn staged(
         });
     }
     Ok(differences)
+}
+
+/// Drops what earlier pages of a run staged under some source keys.
+pub(super) async fn unstage(tx: &mut SqliteConnection, run: &str, keys: &[String]) -> Result<()> {
+    for chunk in keys.chunks(LOOKUP) {
+        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM staged WHERE run = ");
+        query.push_bind(run.to_owned()).push(" AND source_key IN (");
+        let mut list = query.separated(", ");
+        for key in chunk {
+            list.push_bind(key.clone());
+        }
+        query.push(")");
+        query.build().execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// Stages differences.

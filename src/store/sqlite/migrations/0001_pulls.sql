@@ -74,6 +74,7 @@ CREATE TABLE staged (
     source_hash BLOB NOT NULL,
     PRIMARY KEY (run, position)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX staged_key ON staged (run, source_key);
 
 CREATE TABLE seen (
     run    TEXT NOT NULL,
