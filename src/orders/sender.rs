@@ -91,7 +91,7 @@ impl Sender {
     }
 
     /// An order that is `sending` although nobody sends it: whoever did so broke off.
-    async fn after_crash(&mut self) -> std::result::Result<(), Stopped> {
+    async fn after_crash(&mut self) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
         let connection = self.connection.clone();
         let moved = context
@@ -135,7 +135,7 @@ impl Sender {
     }
 
     /// Takes the step that a message says is due. A message of an earlier generation, or one too many, has no effect.
-    async fn deal_with(&mut self, message: &Message, target: &Target) -> std::result::Result<Line, Stopped> {
+    async fn deal_with(&mut self, message: &Message, target: &Target) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let read =
             context.until_done("reading an order", &mut self.shutdown, || context.store.order(&message.order)).await?;
@@ -160,12 +160,7 @@ impl Sender {
     }
 
     /// Hands an order over and commits what that came to. `doubt`: an earlier attempt may have taken effect.
-    async fn attempt(
-        &mut self,
-        order: &StoredOrder,
-        target: &Target,
-        doubt: bool,
-    ) -> std::result::Result<Line, Stopped> {
+    async fn attempt(&mut self, order: &StoredOrder, target: &Target, doubt: bool) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let came_from = order.previous;
         let claimed = context.until_done("taking an order", &mut self.shutdown, || context.claim(order)).await?;
@@ -246,7 +241,7 @@ impl Sender {
         came_from: Option<OrderState>,
         target: &Target,
         refusal: &str,
-    ) -> std::result::Result<Line, Stopped> {
+    ) -> Result<Line, Stopped> {
         let clock = Arc::clone(&self.context.clock);
         let now = clock.now();
         match target.find(order, clock.as_ref()).await {
@@ -296,12 +291,7 @@ impl Sender {
     }
 
     /// Finds out what became of an order's attempts, and hands it over again only where its class allows.
-    async fn clarify(
-        &mut self,
-        order: &StoredOrder,
-        target: &Target,
-        class: CreateClass,
-    ) -> std::result::Result<Line, Stopped> {
+    async fn clarify(&mut self, order: &StoredOrder, target: &Target, class: CreateClass) -> Result<Line, Stopped> {
         let clock = Arc::clone(&self.context.clock);
         let found = target.find(order, clock.as_ref()).await;
         let now = clock.now();
@@ -339,7 +329,7 @@ impl Sender {
         class: CreateClass,
         conclusive: bool,
         now: Timestamp,
-    ) -> std::result::Result<Line, Stopped> {
+    ) -> Result<Line, Stopped> {
         match (order.previous, class) {
             (Some(OrderState::Held), _) => {
                 let reason = "it was held when the store was backed up, and the ERP does not show it; retry it to send \
@@ -371,7 +361,7 @@ impl Sender {
         Ok(Line::Up)
     }
 
-    async fn review(&mut self, order: &StoredOrder, reason: &str) -> std::result::Result<(), Stopped> {
+    async fn review(&mut self, order: &StoredOrder, reason: &str) -> Result<(), Stopped> {
         self.commit(order, &[(Event::Review, reason)], |a| a.reason = Some(reason.to_owned())).await
     }
 
@@ -380,7 +370,7 @@ impl Sender {
         order: &StoredOrder,
         events: &[(Event, &str)],
         set: impl Fn(&mut Advance),
-    ) -> std::result::Result<(), Stopped> {
+    ) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
         let committed = context
             .until_done("storing what became of an order", &mut self.shutdown, || {
@@ -400,12 +390,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn postpone(
-        &mut self,
-        order: &StoredOrder,
-        until: Timestamp,
-        reason: &str,
-    ) -> std::result::Result<(), Stopped> {
+    async fn postpone(&mut self, order: &StoredOrder, until: Timestamp, reason: &str) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
         let put_off = context
             .until_done("putting off an order", &mut self.shutdown, || {
@@ -420,7 +405,7 @@ impl Sender {
         Ok(())
     }
 
-    async fn bury(&mut self, message: &Message, reason: String) -> std::result::Result<Line, Stopped> {
+    async fn bury(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let letter = DeadLetter {
             id: Uuid::now_v7().to_string(),
