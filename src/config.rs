@@ -17,7 +17,7 @@ pub mod values;
 mod violation;
 
 pub use document::Document;
-pub use load::schema;
+pub use load::{environment, schema};
 pub use place::{KeyPath, Position, Problem, Problems};
 pub use secret::Secret;
 pub use settings::{

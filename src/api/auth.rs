@@ -88,7 +88,10 @@ async fn caller(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Problem
     }
     let now = Timestamp::now();
     if stored.last_used.is_none_or(|used| now.duration_since(used) > COARSE) {
-        state.store.use_key(&hash, now).await?;
+        // A full disk must not keep shops from reading.
+        if let Err(error) = state.store.use_key(&hash, now).await {
+            tracing::warn!(%error, key = stored.name, "the use of a key cannot be noted");
+        }
     }
     Ok(Caller { key: stored.name, scopes: stored.scopes, shop: Some(stored.shop), config })
 }

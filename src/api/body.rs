@@ -17,7 +17,8 @@ use super::state::ApiState;
 pub(super) async fn json(request: Request, state: &ApiState) -> Result<Value, Problem> {
     let (most, patience) = {
         let config = state.config.borrow();
-        (config.api.max_body.bytes(), config.api.request_timeout.duration())
+        // The body has the larger part of the request's time, so that a slow one is told apart from slow work.
+        (config.api.max_body.bytes(), config.api.request_timeout.duration() * 3 / 4)
     };
     check_type(request.headers())?;
     let bytes =

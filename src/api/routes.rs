@@ -312,7 +312,12 @@ fn open_routes() -> Vec<Route> {
             answers::<health::Readiness>(200, "They can; otherwise the status is 503."),
             get(health::ready),
         ),
-        open("/metrics", "Metrics for Prometheus", plain("text/plain", "The metrics."), get(health::metrics)),
+        open(
+            "/metrics",
+            "Metrics for Prometheus",
+            plain("application/openmetrics-text", "The metrics."),
+            get(health::metrics),
+        ),
         open("/openapi.json", "This document", plain(JSON, "An OpenAPI 3.1 document."), get(document::openapi)),
         open("/docs", "This document for people", plain("text/html", "A page."), get(document::docs)),
     ]

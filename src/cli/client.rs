@@ -3,9 +3,11 @@
 //!
 //! What does not live here: what is asked and how the answer is shown (the commands).
 
+use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,8 +16,10 @@ use axum::http::{Method, Request, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
+use super::Answered;
 use super::output::Failure;
 use crate::config::{Config, Secret};
 use crate::daemon::{Bridge, OpenError};
@@ -25,7 +29,7 @@ use crate::store::sqlite::SqliteStore;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long the daemon may take to answer what is no long work.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// The largest answer that is read, in bytes.
 const LARGEST: usize = 256 << 20;
@@ -42,7 +46,20 @@ enum Way {
     /// The daemon, at this address.
     Daemon { http: reqwest::Client, address: SocketAddr },
     /// The routes in this process.
-    Here(Router),
+    Here(Router, Option<Store>),
+}
+
+/// The store with everything over it, open in this process.
+struct Store {
+    bridge: Arc<Bridge>,
+    /// Never sent: no command in this process is asked to stop half-way.
+    _stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 /// What the daemon writes beside its store for the command line on the same machine.
@@ -86,7 +103,9 @@ impl Call {
         if let Some(value) = value {
             let sign = if self.path.contains('?') { '&' } else { '?' };
             self.path.push(sign);
-            self.path.push_str(&format!("{name}={}", encoded(&value.to_string())));
+            for part in [name, "=", &encoded(&value.to_string())] {
+                self.path.push_str(part);
+            }
         }
         self
     }
@@ -99,12 +118,15 @@ impl Call {
 }
 
 impl Client {
-    /// The daemon that has the configuration's store open, or the store itself where none has.
-    pub(super) async fn connect(config: &Config) -> Result<Self, Failure> {
-        match Self::daemon(config.store.url.sqlite_path())? {
-            Some(daemon) => Ok(daemon),
-            None => Self::here(config).await,
-        }
+    /// Has a command ask the daemon that has the configuration's store open, or the store itself where none has.
+    pub(super) async fn with(config: &Config, command: impl AsyncFnOnce(&Self) -> Answered) -> Answered {
+        let client = match Self::daemon(config.store.url.sqlite_path())? {
+            Some(daemon) => daemon,
+            None => Self::here(config).await?,
+        };
+        let answered = command(&client).await;
+        client.close().await;
+        answered
     }
 
     /// The daemon that has a store open, as it says itself in the file beside it; nothing where none has.
@@ -122,7 +144,7 @@ impl Client {
             Err(error) => return Err(Failure::failed(format!("{file} cannot be read: {error}"))),
         };
         // What a killed daemon left behind names nobody: the lock ended with its process.
-        if !SqliteStore::in_use(store).map_err(|error| Failure::failed(error.to_string()))? {
+        if !SqliteStore::in_use(store)? {
             return Ok(None);
         }
         let Access { address, token } = serde_json::from_str(&text).map_err(|error| {
@@ -139,18 +161,21 @@ impl Client {
 
     /// The store, opened by this process.
     async fn here(config: &Config) -> Result<Self, Failure> {
-        // No command in this process is asked to stop half-way.
-        let (_, never) = tokio::sync::watch::channel(false);
-        let bridge = Bridge::open(config.clone(), never).await.map_err(|error| match error {
+        let (stop, stopping) = watch::channel(false);
+        let bridge = Bridge::open(config.clone(), stopping).await.map_err(|error| match error {
             OpenError::Files(problems) => Failure::Problems(problems),
             error => Failure::failed(error.to_string()),
         })?;
-        Ok(Self::over(bridge.router(), bridge.operator().clone()))
+        let token = bridge.operator().clone();
+        Ok(Self { way: Way::Here(bridge.router(), Some(Store { bridge, _stop: stop })), token })
     }
 
-    /// The routes in this process, for whoever shows this key.
-    pub(super) fn over(router: Router, token: Secret) -> Self {
-        Self { way: Way::Here(router), token }
+    /// Ends the use: a store that this process opened is closed.
+    async fn close(self) {
+        if let Way::Here(router, Some(store)) = self.way {
+            drop(router);
+            store.bridge.close().await;
+        }
     }
 
     /// Whether a daemon answers, and not this process.
@@ -162,7 +187,7 @@ impl Client {
     pub(super) async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Failure> {
         let (status, bytes) = match &self.way {
             Way::Daemon { http, address } => self.over_http(http, *address, call).await?,
-            Way::Here(router) => self.in_process(router, call).await?,
+            Way::Here(router, _) => self.in_process(router, call).await?,
         };
         if !status.is_success() {
             return Err(refused(status, &bytes));
@@ -270,7 +295,10 @@ fn encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                // Writing into a String cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded
@@ -315,6 +343,10 @@ mod tests {
             )
     }
 
+    fn over(router: Router, token: &str) -> Client {
+        Client { way: Way::Here(router, None), token: Secret::new(token) }
+    }
+
     async fn served() -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -343,7 +375,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let access = json!({ "address": served().await, "token": "key" }).to_string();
         let (daemon, _held) = daemon(directory.path(), &access);
-        let ways = [daemon.unwrap().unwrap(), Client::over(echo(), Secret::new("key"))];
+        let ways = [daemon.unwrap().unwrap(), over(echo(), "key")];
         for client in ways {
             let call = Call::get(&["runs", "a b/ü"]).with("entity", Some("x&y")).with("state", None::<&str>);
             let answer: Json = client.ask(call).await.unwrap();
@@ -354,7 +386,7 @@ mod tests {
             assert_eq!((message.as_str(), usage), ("no sync", true));
             assert_eq!(details.unwrap()["body"], json!({ "full": true }));
         }
-        let stranger = Client::over(echo(), Secret::new("other"));
+        let stranger = over(echo(), "other");
         let said = message(stranger.ask::<Json>(Call::get(&["runs", "1"])).await.unwrap_err());
         assert!(said.contains("restarted"), "{said}");
     }

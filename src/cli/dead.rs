@@ -57,12 +57,15 @@ impl Dead {
 }
 
 pub(super) async fn run(command: DeadCommand, context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: DeadCommand, client: &Client, context: &Context) -> Answered {
     match command {
-        DeadCommand::List { limit } => list(limit, &client, context).await,
-        DeadCommand::Show { id } => show(&id, &client, context).await,
-        DeadCommand::Retry { id } => act(&id, "retry", "is taken up again", &client, context).await,
-        DeadCommand::Drop { id } => act(&id, "drop", "is dropped", &client, context).await,
+        DeadCommand::List { limit } => list(limit, client, context).await,
+        DeadCommand::Show { id } => show(&id, client, context).await,
+        DeadCommand::Retry { id } => act(&id, "retry", "is taken up again", client, context).await,
+        DeadCommand::Drop { id } => act(&id, "drop", "is dropped", client, context).await,
     }
 }
 
@@ -75,7 +78,7 @@ async fn list(limit: u32, client: &Client, context: &Context) -> Answered {
             page.line("nothing was given up");
             return;
         }
-        let mut table = Table::new(&["id", "what", "connection", "since", "reason"]);
+        let mut table = Table::new(&["id", "what", "connection", "since", "reason"]).whole(&[0]);
         for one in &dead {
             table.row([
                 Cell::from(&one.id),

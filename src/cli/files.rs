@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 use super::output::Failure;
-use crate::config::{Config, Document, ENTITIES, KeyPath, Position, Problem, Problems, suggest};
+use crate::config::{Config, Document, Position, Problem, Problems, environment, suggest};
 use crate::connector::Catalog;
-use crate::mapping::{AnyMapping, Mapping};
+use crate::mapping::AnyMapping;
+use crate::sync::{ORDER_ACTION, Plan};
 
 /// Where the configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["config/tradebridge.toml", "/etc/tradebridge/tradebridge.toml"];
@@ -58,11 +59,6 @@ pub(super) fn unknown<'a>(what: &str, name: &str, names: impl Iterator<Item = &'
     Failure::Usage(format!("the configuration has no {what} `{name}`; {advice}"))
 }
 
-/// The environment's variables that are text; others can name no key and hold no secret.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
 /// What the files say, sound or not.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -87,40 +83,34 @@ pub(super) fn check(path: &Path) -> Checked {
             return checked;
         }
     };
-    if let Err(problems) = Catalog::load(&directories(&document.content, "connectors")) {
-        checked.problems.append(problems);
+    let directories = |key| directories(&document.content, key);
+    let (connectors, mappings) = (directories("connectors"), directories("mappings"));
+    for name in mapping_names(&document.content) {
+        if let Some(file) = mappings.iter().map(|d| d.join(format!("{name}.toml"))).find(|file| file.is_file()) {
+            checked.mapping(&file);
+        }
     }
-    checked.mappings(&document);
     match Config::of_document(document, environment()) {
-        Ok(config) => checked.config = Some(config),
-        Err(problems) => checked.problems.append(problems),
+        Ok(config) => {
+            // What fits together can be told only of a sound configuration; this says too what is missing.
+            if let Err(problems) = Plan::load(&config) {
+                checked.problems.append(problems);
+            }
+            checked.config = Some(config);
+        }
+        Err(problems) => {
+            checked.problems.append(problems);
+            if let Err(problems) = Catalog::load(&connectors) {
+                checked.problems.append(problems);
+            }
+        }
     }
     checked
 }
 
 impl Checked {
-    /// The mappings of the syncs, read from the document as far as it can be understood.
-    fn mappings(&mut self, document: &Document) {
-        let directories = directories(&document.content, "mappings");
-        let mut seen = BTreeSet::new();
-        let syncs = document.content.get("sync").and_then(Json::as_array).into_iter().flatten();
-        for (index, sync) in syncs.enumerate() {
-            let Some(name) = mapping_name(&document.content, sync) else { continue };
-            if !seen.insert(name.clone()) {
-                continue;
-            }
-            let at = KeyPath::root().key("sync").index(index);
-            let Some(file) = directories.iter().map(|d| d.join(format!("{name}.toml"))).find(|file| file.exists())
-            else {
-                self.problems.push(missing(document, &at, &name, &directories));
-                continue;
-            };
-            self.mapping(document, &at, sync, &file);
-        }
-    }
-
-    fn mapping(&mut self, document: &Document, at: &KeyPath, sync: &Json, file: &Path) {
-        let mapping = match compile(file) {
+    fn mapping(&mut self, file: &Path) {
+        let mapping = match compile_any(file) {
             Ok(mapping) => mapping,
             Err(problems) => {
                 self.problems.append(problems);
@@ -128,10 +118,6 @@ impl Checked {
             }
         };
         self.mappings += 1;
-        if let Some(entity) = text(sync, "entity").filter(|entity| *entity != mapping.kind.name()) {
-            let message = format!("the mapping {} makes `{}`, this sync wants `{entity}`", mapping.file, mapping.kind);
-            self.problems.push(document.problem(&at.key("entity"), message));
-        }
         for example in mapping.examples() {
             if example.differences.is_empty() {
                 self.examples += 1;
@@ -139,7 +125,7 @@ impl Checked {
             }
             let message = format!("the example \"{}\" fails: {}", example.name, example.differences.join("; "));
             let position = Some(Position { line: example.line, column: 1 });
-            self.problems.push(Problem { position, ..Problem::of_file(&mapping.file, message) });
+            self.problems.push(Problem { position, ..Problem::of_file(mapping.file(), message) });
         }
     }
 }
@@ -149,48 +135,19 @@ pub(super) fn compile_any(file: &Path) -> Result<AnyMapping, Problems> {
     AnyMapping::compile(&Document::load(file)?)
 }
 
-/// Compiles a mapping file that makes records of a stream.
-pub(super) fn compile(file: &Path) -> Result<Mapping, Problems> {
-    Mapping::compile(&Document::load(file)?)
-}
-
-/// The name of a sync's mapping, as the configuration's own rule has it.
-fn mapping_name(content: &Json, sync: &Json) -> Option<String> {
-    if let Some(name) = text(sync, "mapping") {
-        return Some(name.to_owned());
-    }
-    let (connection, entity) = (text(sync, "connection")?, text(sync, "entity")?);
-    if !ENTITIES.contains(&entity) {
-        // The schema says so; which mapping was meant cannot be told.
-        return None;
-    }
-    let connections = content.get("connection").and_then(Json::as_array)?;
-    let connector = connections.iter().find(|c| text(c, "name") == Some(connection)).and_then(|c| text(c, "connector"));
-    Some(format!("{}/{entity}", connector?))
-}
-
-fn missing(document: &Document, at: &KeyPath, name: &str, directories: &[PathBuf]) -> Problem {
-    let at = if document.value(&at.key("mapping")).is_some() { at.key("mapping") } else { at.key("entity") };
-    let places: Vec<String> =
-        directories.iter().map(|d| d.join(format!("{name}.toml")).display().to_string()).collect();
-    let problem = document.problem(&at, format!("there is no mapping {}", places.join(" nor ")));
-    let there: Vec<String> = directories.iter().flat_map(|directory| names_in(directory)).collect();
-    match suggest::nearest(name, there.iter().map(String::as_str)) {
-        Some(near) => problem.hint(format!("did you mean `mapping = \"{near}\"`?")),
-        None => problem.hint("write it, or name another with `mapping`"),
-    }
-}
-
-/// The mappings in a directory and the directories in it, by name.
-fn names_in(directory: &Path) -> Vec<String> {
-    let files = |directory: &Path| -> Vec<PathBuf> {
-        std::fs::read_dir(directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+/// The names of the mappings of syncs and of shops' orders, each once, as far as the document can be understood.
+fn mapping_names(content: &Json) -> BTreeSet<String> {
+    let list = |key: &str| content.get(key).and_then(Json::as_array).into_iter().flatten();
+    let connector = |connection: &str| {
+        list("connection").find(|c| text(c, "name") == Some(connection)).and_then(|c| text(c, "connector"))
     };
-    let inner = files(directory).into_iter().filter(|path| path.is_dir()).flat_map(|path| files(&path));
-    inner
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .filter_map(|path| Some(path.strip_prefix(directory).ok()?.with_extension("").to_str()?.to_owned()))
-        .collect()
+    let pulled = list("sync").filter_map(|sync| match text(sync, "mapping") {
+        Some(name) => Some(name.to_owned()),
+        None => Some(format!("{}/{}", connector(text(sync, "connection")?)?, text(sync, "entity")?)),
+    });
+    let ordered =
+        list("shop").filter_map(|shop| Some(format!("{}/{ORDER_ACTION}", connector(text(shop, "orders_to")?)?)));
+    pulled.chain(ordered).collect()
 }
 
 /// Directories that the configuration names, or the one it takes by itself.

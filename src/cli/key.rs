@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::client::{Call, Client};
 use super::files;
-use super::output::Exit;
+use super::output::{Exit, complain};
 use super::page::{Cell, Table, Tone};
 use super::when::ago;
 use super::{Answered, Context};
@@ -52,14 +52,19 @@ pub(super) async fn run(command: KeyCommand, context: &Context) -> Answered {
     {
         return Err(files::unknown("shop", &arguments.shop, config.shops.iter().map(|shop| shop.name.as_str())));
     }
-    let client = Client::connect(&config).await?;
+    Client::with(&config, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: KeyCommand, client: &Client, context: &Context) -> Answered {
     match command {
         KeyCommand::Create(CreateArguments { name, shop, scopes }) => {
             let made: MadeKey = client.ask(Call::post(&["keys"], &NewKey { name, shop, scopes })?).await?;
+            if !context.output.is_json() {
+                complain(&format!("the key `{}`, which is not shown again:", made.name));
+            }
+            // The key stands alone on standard output, so that a script can take it.
             context.output.say(&made, |page| {
-                // The key alone stands on its line, so that it can be copied or cut out.
                 page.line(&made.key);
-                page.toned_line(Tone::Dim, format!("This is the key `{}`. It is not shown again.", made.name));
             });
         }
         KeyCommand::List => {

@@ -11,11 +11,14 @@ mod files;
 mod init;
 mod key;
 mod map;
+mod migrate;
+mod openapi;
 mod orders;
 mod output;
 mod page;
 mod preview;
 mod progress;
+mod recover;
 mod run;
 mod runs;
 mod schema;
@@ -78,8 +81,14 @@ enum Command {
     /// Work with mapping files.
     #[command(subcommand)]
     Map(map::MapCommand),
+    /// Bring the store to this program's version; no daemon may run.
+    Migrate,
+    /// After a restore from a backup: look for open orders in the ERP, end the shops' cursors; no daemon may run.
+    Recover,
     /// Print the JSON Schema of a kind of file or of a canonical record.
     Schema(schema::SchemaArguments),
+    /// Print the description of the HTTP API, `openapi.json`.
+    Openapi,
     /// Print the completions of a shell.
     Completions(completions::CompletionsArguments),
 }
@@ -99,7 +108,7 @@ pub fn run() -> ExitCode {
     let context = Context { config, output: Output::new(output) };
     let answered = match command {
         Command::Init(arguments) => init::run(&arguments, &context),
-        Command::Check(arguments) => check::run(&arguments, &context),
+        Command::Check(arguments) => wait(check::run(&arguments, &context)),
         Command::Run => wait(run::run(&context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),
@@ -109,7 +118,10 @@ pub fn run() -> ExitCode {
         Command::Status => wait(status::run(&context)),
         Command::Key(command) => wait(key::run(command, &context)),
         Command::Map(command) => map::run(&command, &context),
+        Command::Migrate => wait(migrate::run(&context)),
+        Command::Recover => wait(recover::run(&context)),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Openapi => Ok(openapi::run()),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     };
     let exit = answered.unwrap_or_else(|failure| context.output.fail(&failure));

@@ -128,15 +128,18 @@ struct Conflict {
 }
 
 pub(super) async fn run(command: OrdersCommand, context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: OrdersCommand, client: &Client, context: &Context) -> Answered {
     match command {
-        OrdersCommand::List(arguments) => list(&arguments, &client, context).await,
-        OrdersCommand::Show { order } => show(&order, &client, context).await,
-        OrdersCommand::Retry { order } => act(&order, "retry", &json!({}), &client, context).await,
-        OrdersCommand::Cancel { order } => act(&order, "cancel", &json!({}), &client, context).await,
-        OrdersCommand::Approve { order } => act(&order, "approve", &json!({}), &client, context).await,
+        OrdersCommand::List(arguments) => list(&arguments, client, context).await,
+        OrdersCommand::Show { order } => show(&order, client, context).await,
+        OrdersCommand::Retry { order } => act(&order, "retry", &json!({}), client, context).await,
+        OrdersCommand::Cancel { order } => act(&order, "cancel", &json!({}), client, context).await,
+        OrdersCommand::Approve { order } => act(&order, "approve", &json!({}), client, context).await,
         OrdersCommand::Resolve { order, as_created } => {
-            act(&order, "resolve", &json!(Resolution { as_created }), &client, context).await
+            act(&order, "resolve", &json!(Resolution { as_created }), client, context).await
         }
     }
 }
@@ -177,7 +180,8 @@ pub(super) fn understood<T: serde::de::DeserializeOwned>(answer: &Json) -> Resul
 pub(super) fn table(orders: &[Order]) -> Table {
     let now = Timestamp::now();
     let mut table =
-        Table::new(&["order", "shop", "reference", "customer", "accepted", "state", "since", "ERP number", "reason"]);
+        Table::new(&["order", "shop", "reference", "customer", "accepted", "state", "since", "ERP number", "reason"])
+            .whole(&[0]);
     for order in orders {
         table.row([
             Cell::from(&order.id),
@@ -209,12 +213,12 @@ pub(super) fn state(state: &str) -> Cell {
 /// What a person can do about an order in a state; nothing where it goes on by itself or is over.
 pub(super) fn advice(state: &str, id: &str) -> Option<String> {
     let command = |act: &str| format!("`tradebridge orders {act} {id}`");
+    let resolve = format!("`tradebridge orders resolve {id} --as-created NUMBER`");
     Some(match state {
         "held" => format!("Let it through with {} or call it off with {}.", command("approve"), command("cancel")),
         "needs_review" => format!(
-            "Look in the ERP for our reference. If the order is there: {}. If it is certainly not: {} sends it again, {} \
-             calls it off.",
-            format!("`tradebridge orders resolve {id} --as-created NUMBER`"),
+            "Look in the ERP for our reference. If the order is there: {resolve}. If it is certainly not: {} sends it \
+             again, {} calls it off.",
             command("retry"),
             command("cancel")
         ),
@@ -345,5 +349,6 @@ fn plain(value: &Json) -> String {
 }
 
 fn unit(unit: &Json) -> String {
-    unit.get("code").map_or_else(|| plain(unit), plain)
+    // The ERP's own code is what its people know.
+    unit.get("erp").or_else(|| unit.get("code")).map_or_else(|| plain(unit), plain)
 }

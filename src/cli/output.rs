@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::page::{Page, Tone};
 use crate::config::{Problem, Problems};
+use crate::store::StoreError;
 
 /// In which form a command answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -70,11 +71,12 @@ impl Failure {
 
     fn to_json(&self) -> Json {
         match self {
-            Self::Usage(message) => json!({ "error": { "message": message } }),
             Self::Problems(problems) => {
                 json!({ "error": { "message": counted(problems.0.len(), "problem"), "problems": problems } })
             }
-            Self::Failed { message, details: None, .. } => json!({ "error": { "message": message } }),
+            Self::Usage(message) | Self::Failed { message, details: None, .. } => {
+                json!({ "error": { "message": message } })
+            }
             Self::Failed { message, details: Some(details), .. } => {
                 json!({ "error": { "message": message, "details": details } })
             }
@@ -91,6 +93,12 @@ impl From<Problems> for Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self::Problems(problem.into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::failed(error.to_string())
     }
 }
 
@@ -149,9 +157,16 @@ impl Output {
             }
             Failure::Failed { message, details, .. } => {
                 page.toned(Tone::Bad, "error: ").line(message);
-                for error in details.iter().filter_map(|d| d.get("errors")).filter_map(Json::as_array).flatten() {
-                    let word = |name| error.get(name).and_then(Json::as_str).unwrap_or_default();
-                    page.line(format!("  {}: {}", word("pointer"), word("detail")));
+                let errors = details.iter().filter_map(|d| d.get("errors")).filter_map(Json::as_array).flatten();
+                for error in errors {
+                    let word = |name| error.get(name).and_then(Json::as_str).filter(|word| !word.is_empty());
+                    let detail = word("detail").unwrap_or_default();
+                    match word("pointer").or_else(|| word("parameter")) {
+                        Some(place) => page.line(format!("  {place}: {detail}")),
+                        // Said already, as a part of the whole.
+                        None if message.contains(detail) => &mut page,
+                        None => page.line(format!("  {detail}")),
+                    };
                 }
                 &mut page
             }

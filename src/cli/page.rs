@@ -74,18 +74,25 @@ impl<T: Display> From<T> for Cell {
 pub(super) struct Table {
     names: Vec<&'static str>,
     numbers: Vec<usize>,
+    whole: Vec<usize>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A table with these columns.
     pub(super) fn new(names: &[&'static str]) -> Self {
-        Self { names: names.to_vec(), numbers: Vec::new(), rows: Vec::new() }
+        Self { names: names.to_vec(), numbers: Vec::new(), whole: Vec::new(), rows: Vec::new() }
     }
 
     /// Says which columns, counted from 0, are numbers: they stand to the right.
     pub(super) fn numbers(mut self, columns: &[usize]) -> Self {
         self.numbers = columns.to_vec();
+        self
+    }
+
+    /// Says which columns, counted from 0, are never cut: identifiers that are copied into the next command.
+    pub(super) fn whole(mut self, columns: &[usize]) -> Self {
+        self.whole = columns.to_vec();
         self
     }
 
@@ -110,9 +117,10 @@ impl Table {
         let Some(fit) = fit else { return widths };
         let room = fit.saturating_sub(GAP * widths.len().saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
-            let Some(widest) = widths.iter_mut().max_by_key(|width| **width).filter(|width| **width > NARROWEST) else {
-                break;
-            };
+            let cut = widths.iter_mut().enumerate().filter(|(column, width)| {
+                **width > NARROWEST && !self.whole.contains(column) && !self.numbers.contains(column)
+            });
+            let Some((_, widest)) = cut.max_by_key(|(_, width)| **width) else { break };
             *widest -= 1;
         }
         widths
@@ -207,16 +215,12 @@ impl Page {
         self
     }
 
-    /// A JSON value, one line where it fits.
+    /// A JSON value: on one line where it fits, otherwise a line for each element, and so on within.
     pub(super) fn json(&mut self, indent: usize, value: &Json) -> &mut Self {
-        let short = value.to_string();
-        let room = self.width.unwrap_or(120).saturating_sub(indent);
-        let text = if length(&short) <= room { short } else { format!("{value:#}") };
-        for line in text.lines() {
-            let line = format!("{:indent$}{line}", "");
-            self.line(line);
-        }
-        self
+        let fit = self.width.unwrap_or(120);
+        let mut text = " ".repeat(indent);
+        lay_out(value, indent, indent, fit, &mut text);
+        self.line(text)
     }
 
     /// A field, and the line goes on behind it.
@@ -246,6 +250,30 @@ impl Page {
     pub(super) fn problems(&mut self, problems: &Problems) -> &mut Self {
         self.line(problems)
     }
+}
+
+/// Writes a value from column `at` on; what does not fit on the line is broken up, `indent` deep.
+fn lay_out(value: &Json, indent: usize, at: usize, fit: usize, text: &mut String) {
+    let short = value.to_string();
+    let (open, close, items): (_, _, Vec<(String, &Json)>) = match value {
+        _ if at + length(&short) < fit => return text.push_str(&short),
+        Json::Array(items) => ('[', ']', items.iter().map(|item| (String::new(), item)).collect()),
+        Json::Object(fields) => {
+            ('{', '}', fields.iter().map(|(name, item)| (format!("{}: ", Json::from(name.as_str())), item)).collect())
+        }
+        _ => return text.push_str(&short),
+    };
+    let last = items.len().saturating_sub(1);
+    text.push(open);
+    text.push('\n');
+    for (position, (name, item)) in items.into_iter().enumerate() {
+        text.push_str(&" ".repeat(indent + 2));
+        text.push_str(&name);
+        lay_out(item, indent + 2, indent + 2 + length(&name), fit, text);
+        text.push_str(if position == last { "\n" } else { ",\n" });
+    }
+    text.push_str(&" ".repeat(indent));
+    text.push(close);
 }
 
 /// A field that differs: its dotted name, what it was and what it is to be.
@@ -326,9 +354,24 @@ mod tests {
         page.table(&table());
         assert!(page.text().lines().all(|line| length(line) <= 30), "{}", page.text());
         assert!(page.text().contains('…'));
+        let mut page = Page::new(false, Some(20));
+        page.table(&table().whole(&[0]));
+        assert!(page.text().contains("voorraad") && page.text().contains("1530"), "{}", page.text());
         let mut page = Page::new(true, None);
         page.table(&table());
         assert!(page.text().contains("\u{1b}[31mit deletes"), "{:?}", page.text());
+    }
+
+    #[test]
+    fn a_record_is_broken_up_only_where_it_must_be() {
+        let record = serde_json::json!({ "number": "10000", "groups": ["B2B"], "terms": { "code": "30", "days": 30 } });
+        let mut page = Page::new(false, Some(200));
+        page.json(2, &record);
+        assert_eq!(page.text().lines().count(), 1);
+        let mut page = Page::new(false, Some(40));
+        page.json(2, &record);
+        let laid = "  {\n    \"number\": \"10000\",\n    \"groups\": [\"B2B\"],\n    \"terms\": {\"code\":\"30\",\"days\":30}\n  }\n";
+        assert_eq!(page.text(), laid);
     }
 
     #[test]

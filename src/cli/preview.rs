@@ -24,7 +24,10 @@ pub(super) struct PreviewArguments {
 pub(super) async fn run(arguments: PreviewArguments, context: &Context) -> Answered {
     let config = context.load()?;
     files::known_sync(&config, &arguments.connection, Some(&arguments.entity))?;
-    let client = Client::connect(&config).await?;
+    Client::with(&config, async |client| preview(arguments, client, context).await).await
+}
+
+async fn preview(arguments: PreviewArguments, client: &Client, context: &Context) -> Answered {
     let PreviewArguments { connection, entity, limit } = arguments;
     let progress = Progress::begin(format!("reading {connection} {entity}"));
     let request = PreviewRequest { connection, entity, limit };

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::client::{Call, Client};
 use super::output::{Exit, counted};
@@ -55,10 +55,13 @@ pub(super) struct ListArguments {
 }
 
 pub(super) async fn run(command: RunsCommand, context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| ask(command, client, context).await).await
+}
+
+async fn ask(command: RunsCommand, client: &Client, context: &Context) -> Answered {
     match command {
-        RunsCommand::List(arguments) => list(&arguments, &client, context).await,
-        RunsCommand::Show { run } => show(&run, &client, context).await,
+        RunsCommand::List(arguments) => list(&arguments, client, context).await,
+        RunsCommand::Show { run } => show(&run, client, context).await,
         RunsCommand::Approve { run } => {
             let progress = Progress::begin("applying");
             let run: Run = client.ask(Call::post(&["runs", &run, "approve"], &json!({}))?.long()).await?;
@@ -101,7 +104,7 @@ async fn list(arguments: &ListArguments, client: &Client, context: &Context) -> 
 /// Runs as a table.
 pub(super) fn table(runs: &[Run]) -> Table {
     let now = Timestamp::now();
-    let mut table = Table::new(&["run", "connection", "entity", "began", "state", "counts", "reason"]);
+    let mut table = Table::new(&["run", "connection", "entity", "began", "state", "counts", "reason"]).whole(&[0]);
     for run in runs {
         table.row([
             Cell::from(&run.id),
@@ -129,10 +132,7 @@ fn state(state: RunState) -> Cell {
 
 /// What to do about a held run.
 pub(super) fn how_to_decide(run: &str) -> String {
-    format!(
-        "Look at it with `tradebridge runs show {run}`, then `tradebridge runs approve {run}` or \
-         `tradebridge runs reject {run}`."
-    )
+    format!("`tradebridge runs show {run}` says what it would do; then approve or reject it.")
 }
 
 async fn show(run: &str, client: &Client, context: &Context) -> Answered {
@@ -153,7 +153,7 @@ fn describe(detail: &RunDetail, page: &mut Page) {
         ("pass", Some(Cell::from(if run.complete { "complete: what is absent is deleted" } else { "incremental" }))),
         ("began", Some(Cell::from(format!("{} ({})", clock(run.started_at), ago(run.started_at, now))))),
         ("took", took.map(Cell::from)),
-        ("read from", run.place.as_ref().map(Cell::from)),
+        ("read from", run.place.as_ref().map(read_from)),
     ]);
     page.heading("Records");
     let c = &run.counts;
@@ -179,8 +179,15 @@ fn describe(detail: &RunDetail, page: &mut Page) {
         rejected(rejections, page);
     }
     if run.state == RunState::Held {
-        page.line("").line(how_to_decide(&run.id));
+        page.line("");
+        page.line(format!("`tradebridge runs approve {}` applies it.", run.id));
+        page.line(format!("`tradebridge runs reject {}` drops it; shops see what they saw before.", run.id));
     }
+}
+
+/// What a run read: a file by its name, anything else in the transport's own words.
+fn read_from(place: &Json) -> Cell {
+    place.pointer("/content/file").and_then(Json::as_str).map_or_else(|| Cell::from(place), Cell::from)
 }
 
 fn staged(difference: &StagedDifference, page: &mut Page) {

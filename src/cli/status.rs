@@ -13,7 +13,10 @@ use crate::api::control::Check;
 use crate::store::Run;
 
 pub(super) async fn run(context: &Context) -> Answered {
-    let client = Client::connect(&context.load()?).await?;
+    Client::with(&context.load()?, async |client| look(client, context).await).await
+}
+
+async fn look(client: &Client, context: &Context) -> Answered {
     let overview: Overview = client.ask(Call::get(&["status"])).await?;
     context.output.say(&overview, |page| show(&overview, client.is_daemon(), page));
     Ok(Exit::Done)
@@ -28,7 +31,11 @@ struct Need {
 
 fn show(overview: &Overview, daemon: bool, page: &mut Page) {
     let now = Timestamp::now();
-    let needs = needs(overview);
+    let mut needs = needs(overview);
+    if !daemon {
+        let what = "the daemon is not running: nothing is pulled and no order is sent".to_owned();
+        needs.insert(0, Need { tone: Tone::Bad, what, command: "systemctl start tradebridge".to_owned() });
+    }
     if needs.is_empty() {
         page.toned_line(Tone::Good, "Nothing needs a person.");
     } else {
@@ -42,7 +49,7 @@ fn show(overview: &Overview, daemon: bool, page: &mut Page) {
         let at = overview.daemon.started_at;
         format!("running since {} ({})", clock(at), ago(at, now))
     } else {
-        "not running: nothing is pulled and no order is sent; start it with `tradebridge run`".to_owned()
+        "not running".to_owned()
     };
     page.pairs(&[
         ("daemon", Some(Cell::toned(if daemon { Tone::Plain } else { Tone::Bad }, running))),
@@ -50,7 +57,7 @@ fn show(overview: &Overview, daemon: bool, page: &mut Page) {
         ("store", Some(check(&overview.daemon.store))),
         ("queue", Some(check(&overview.daemon.queue))),
     ]);
-    connections(overview, now, page);
+    connections(overview, daemon, now, page);
     orders(overview, now, page);
 }
 
@@ -83,7 +90,13 @@ fn needs(overview: &Overview) -> Vec<Need> {
     for rejected in &overview.rejected {
         let number = usize::try_from(rejected.count).unwrap_or(usize::MAX);
         let what = format!("{} {}: {} rejected", rejected.connection, rejected.kind, counted(number, "record"));
-        let command = format!("tradebridge runs list --connection {} --entity {}", rejected.connection, rejected.kind);
+        let run = overview.runs.iter().find(|run| {
+            (&run.connection, &run.stream, run.kind.name()) == (&rejected.connection, &rejected.stream, &rejected.kind)
+        });
+        let command = match run {
+            Some(run) => format!("tradebridge runs show {}", run.id),
+            None => format!("tradebridge runs list --connection {} --entity {}", rejected.connection, rejected.kind),
+        };
         needs.push(Need { tone: Tone::Warn, what, command });
     }
     for orders in &overview.orders {
@@ -135,7 +148,7 @@ fn orders(overview: &Overview, now: Timestamp, page: &mut Page) {
     page.table(&table);
 }
 
-fn connections(overview: &Overview, now: Timestamp, page: &mut Page) {
+fn connections(overview: &Overview, daemon: bool, now: Timestamp, page: &mut Page) {
     for connection in &overview.daemon.connections {
         page.heading(format!("{} ({})", connection.name, connection.connector));
         if connection.reachable {
@@ -150,7 +163,11 @@ fn connections(overview: &Overview, now: Timestamp, page: &mut Page) {
                 Cell::from(&sync.entity),
                 state(&sync.state),
                 sync.verified_at.map_or_else(|| Cell::toned(Tone::Warn, "never"), |at| Cell::from(ago(at, now))),
-                Cell::from(sync.next_run_at.map_or_else(|| "on demand".to_owned(), |at| ago(at, now))),
+                match sync.next_run_at {
+                    Some(at) => Cell::from(ago(at, now)),
+                    None if daemon => Cell::from("on demand"),
+                    None => Cell::default(),
+                },
                 run.map_or_else(Cell::default, newest),
             ]);
         }

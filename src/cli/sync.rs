@@ -34,7 +34,10 @@ pub(super) struct SyncArguments {
 pub(super) async fn run(arguments: SyncArguments, context: &Context) -> Answered {
     let config = context.load()?;
     files::known_sync(&config, &arguments.connection, arguments.entity.as_deref())?;
-    let client = Client::connect(&config).await?;
+    Client::with(&config, async |client| pull(arguments, client, context).await).await
+}
+
+async fn pull(arguments: SyncArguments, client: &Client, context: &Context) -> Answered {
     let SyncArguments { connection, entity, full, dry_run } = arguments;
     let name = connection.clone();
     let request = SyncRequest { connection, entity, full, dry_run };
@@ -42,10 +45,10 @@ pub(super) async fn run(arguments: SyncArguments, context: &Context) -> Answered
     let progress = Progress::begin(format!("pulling {name}"));
     let reports: Vec<SyncReport> = tokio::select! {
         reports = client.ask(call) => reports?,
-        never = watch(&client, &name, &progress) => match never {},
+        never = watch(client, &name, &progress) => match never {},
     };
     drop(progress);
-    context.output.say(&json!(reports), |page| show(&reports, page));
+    context.output.say(&json!(reports), |page| show(&reports, dry_run, page));
     Ok(exit(&reports))
 }
 
@@ -80,12 +83,12 @@ pub(super) fn counts(run: &Run) -> String {
     format!("{} read{}", counts.read, words.collect::<String>())
 }
 
-fn show(reports: &[SyncReport], page: &mut Page) {
+fn show(reports: &[SyncReport], dry_run: bool, page: &mut Page) {
     if reports.is_empty() {
         page.line("nothing is pulled from this connection; add a [[sync]] to the configuration");
         return;
     }
-    let mut table = Table::new(&["entity", "outcome", "what was read", "counts", "run"]);
+    let mut table = Table::new(&["entity", "outcome", "what was read", "counts", "run"]).whole(&[4]);
     for report in reports {
         let (tone, word) = match report.outcome {
             SyncOutcome::Done => (Tone::Good, "done"),
@@ -107,10 +110,10 @@ fn show(reports: &[SyncReport], page: &mut Page) {
         if let Some(message) = &report.message {
             page.line("").toned(Tone::Strong, format!("{}: ", report.entity)).line(message);
         }
-        if let Some(run) = report.run.as_ref().filter(|run| run.state == RunState::Held) {
+        if let Some(run) = report.run.as_ref().filter(|run| run.state == RunState::Held && !dry_run) {
             page.line(runs::how_to_decide(&run.id));
         }
-        if let Some(run) = report.run.as_ref().filter(|run| run.counts.rejected > 0) {
+        if let Some(run) = report.run.as_ref().filter(|run| run.counts.rejected > 0 && !dry_run) {
             let rejected = usize::try_from(run.counts.rejected).unwrap_or(usize::MAX);
             page.line("").line(format!(
                 "{}: {} rejected; `tradebridge runs show {}` says why",

@@ -28,7 +28,7 @@ pub(super) fn length(seconds: u64) -> String {
     if let Some((smaller, unit)) = UNITS.get(first + 1) {
         let rest = seconds % size / smaller;
         if rest > 0 && seconds / size < 10 {
-            words.push_str(&format!(" {rest} {unit}"));
+            words = format!("{words} {rest} {unit}");
         }
     }
     words

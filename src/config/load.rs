@@ -16,6 +16,11 @@ use super::settings::{Config, Source};
 use super::suggest::nearest;
 use super::values::Interval;
 
+/// The environment's variables that are text; others can name no key and hold no secret.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// The JSON Schema of the configuration file.
 pub fn schema() -> Value {
     schema_of::<Config>()

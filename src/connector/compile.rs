@@ -9,12 +9,12 @@ use serde_json::Value as Json;
 
 use super::check::{Checker, FILE_NAMES, Merged, NAMES, REFERENCE};
 use super::file::pattern::Pattern;
-use super::manifest::{ActionFile, Content, CreateFile, ManifestFile, Ready, SettingFile, StreamFile};
+use super::manifest::{ActionFile, CreateFile, ManifestFile, Ready, SettingFile, StreamFile};
 use super::options::{self, goes_with};
 use super::outcome::CreateClass;
 use super::reading::Reading;
 use super::settings::check_declaration;
-use super::word::{self, AfterWord, Plan, Word};
+use super::word::{self, AfterWord, Content, Plan, Word};
 use super::writing::Writing;
 use crate::config::{Document, KeyPath, Problems};
 
@@ -289,8 +289,8 @@ root = "ORDER"
     #[test]
     fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
         let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(manifest.streams["customers"].content.constant(), Some(Content::Full));
-        assert_eq!(manifest.streams["prices"].content.constant(), Some(Content::Delta));
+        assert_eq!(manifest.streams["customers"].content.template.source(), "full");
+        assert_eq!(manifest.streams["prices"].content.template.source(), "delta");
         assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
         // `delimiter` is of another format, and passed over.
         assert!(manifest.streams["prices"].reading.delimiter.is_none());
@@ -391,12 +391,14 @@ root = "ORDER"
 
     #[test]
     fn every_fault_of_a_file_is_said_at_once() {
+        let text =
+            MANIFEST.replace("title =", "titel =").replace("[settings.password]\ntype", "[settings.password]\ntyp");
+        assert_eq!(compile(&text).unwrap_err().0.len(), 4, "two misspelt keys that are required");
         let text = MANIFEST
-            .replace("title =", "titel =")
-            .replace("\"open\"", "\"opne\"")
-            .replace("[settings.password]\ntype", "[settings.password]\ntyp");
-        assert_eq!(compile(&text).unwrap_err().0.len(), 5, "three misspelt, two of them required");
-        let text = MANIFEST.replace("klanten*.csv", "a/b").replace("${reference}", "${refernce}");
-        assert_eq!(compile(&text).unwrap_err().0.len(), 2);
+            .replace("\"delta\"", "\"dleta\"")
+            .replace("klanten*.csv", "a/b")
+            .replace("${reference}", "${refernce}")
+            .replace("root = \"ORDER\"", "");
+        assert_eq!(compile(&text).unwrap_err().0.len(), 4);
     }
 }

@@ -179,7 +179,7 @@ impl Connector {
             }
         }
         let probed = blocking("probing directories", move || {
-            needs.into_iter().map(|(path, need)| need.probe(path)).collect::<Vec<_>>()
+            needs.into_iter().map(|(path, need)| need.probe(&path)).collect::<Vec<_>>()
         });
         probed.await.unwrap_or_else(|error| vec![ProbeResult::failed(error.to_string())])
     }

@@ -201,15 +201,6 @@ pub struct StreamFile {
     pub group: Option<GroupFile>,
 }
 
-/// Whether a file holds everything, or what changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    /// Everything: the newest file is read, and what it lacks was deleted.
-    Full,
-    /// What changed: every file is read, in the order of their names.
-    Delta,
-}
-
 /// What tells that a file is written to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

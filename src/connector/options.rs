@@ -1,7 +1,5 @@
 //! The options of formats as a manifest writes them, made into formats.
 
-use std::collections::BTreeMap;
-
 use super::check::{Checker, Merged, NAMES};
 use super::format::{self, Path, group::Grouping, write};
 use super::manifest::{ActionFile, Column, Decimal, LineEnd, Paths, ReadFormat, StreamFile, WriteFormat};
@@ -220,7 +218,7 @@ pub fn writing(checker: &mut Checker, at: &KeyPath, action: &ActionFile) -> Opti
                 return None;
             };
             let defaults = write::xml::Format::new(root);
-            let namespaces = action.namespaces.clone().unwrap_or_else(BTreeMap::new);
+            let namespaces = action.namespaces.clone().unwrap_or_default();
             Writing::Xml(write::xml::Format {
                 namespaces: namespaces.into_iter().collect(),
                 indent: action.indent.unwrap_or(defaults.indent),

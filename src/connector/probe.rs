@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file::relocate::temporary_name;
 use super::file::trouble::{Doing, explain};
@@ -45,11 +45,11 @@ impl Need {
     }
 
     /// Looks whether the directory serves. Blocking.
-    pub fn probe(self, path: PathBuf) -> ProbeResult {
-        let read = std::fs::read_dir(&path).map_err(|error| explain(&path, Doing::Reading, &error));
+    pub fn probe(&self, path: &Path) -> ProbeResult {
+        let read = std::fs::read_dir(path).map_err(|error| explain(path, Doing::Reading, &error));
         let written = read.and_then(|_| {
-            let tried = if self.writing { try_to_write(&path) } else { Ok(()) };
-            tried.map_err(|error| explain(&path, Doing::Writing, &error))
+            let tried = if self.writing { try_to_write(path) } else { Ok(()) };
+            tried.map_err(|error| explain(path, Doing::Writing, &error))
         });
         ProbeResult { purpose: self.purposes.join(", "), path: path.display().to_string(), problem: written.err() }
     }

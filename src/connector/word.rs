@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::file::pattern::Pattern;
 use super::format::Encoding;
-use super::manifest::Content;
 use crate::config::suggest;
 use crate::config::values::Interval;
 use crate::expression::Template;
 
 /// The longest that is waited for a file to be stable.
-const LONGEST_STABLE: Duration = Duration::from_secs(300);
+const LONGEST_STABLE: Duration = Duration::from_mins(5);
 
 /// A template, and how its text is read.
 #[derive(Debug)]
@@ -63,6 +62,15 @@ impl<T: Formatted> Plan<T> {
         }
         Self { format, encoding, delimiter }
     }
+}
+
+/// Whether a file holds everything, or what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Everything: the newest file is read, and what it lacks was deleted.
+    Full,
+    /// What changed: every file is read, in the order of their names.
+    Delta,
 }
 
 /// What becomes of a file that was read, as it is written.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::bridge::{Bridge, name_of};
-use super::health;
+use super::{health, scopes};
 use crate::api::control::{
     Check, ConnectionStatus, Control, ControlError, PreviewOutcome, PreviewRecord, PreviewRequest, ReloadReport,
     Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
-use crate::config::{Config, suggest};
+use crate::config::{self, Config, suggest};
 use crate::mapping::Outcome;
+use crate::model::PartKind;
 use crate::queue::Queue as _;
 use crate::store::{Run, RunFilter, RunState};
 use crate::sync::{Plan, Previewed, Pull, Pulled, SyncError};
@@ -47,6 +48,10 @@ impl Control for Bridge {
 
     async fn approve(&self, run: &str) -> Result<Run, ControlError> {
         let run = self.puller.approve(run).await.map_err(refused)?;
+        if run.kind == PartKind::Customer {
+            // What was staged was judged by the conditions of then.
+            scopes::judge_all(&self.store, &self.plan().scopes).await?;
+        }
         self.announce().await?;
         Ok(run)
     }
@@ -59,7 +64,7 @@ impl Control for Bridge {
         let before = self.config();
         let file = before.source.document.file.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let config = Config::load(Path::new(&file), std::env::vars())?;
+            let config = Config::load(Path::new(&file), config::environment())?;
             let plan = Plan::load(&config)?;
             Ok((config, plan))
         });

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 4;
 
 /// The wait after a pull that failed, doubled each time up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
-const LONGEST_RETRY: Duration = Duration::from_secs(15 * 60);
+const LONGEST_RETRY: Duration = Duration::from_mins(15);
 
 /// Executes the pulls of the plan in force until the daemon stops.
 pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
@@ -66,7 +66,7 @@ async fn ended_early(tasks: &mut JoinSet<()>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

@@ -8,7 +8,7 @@ use crate::config::Shop;
 use crate::model::{Entity, Key};
 use crate::orders::CustomerScope;
 use crate::store::{Judged, ListQuery, Result, Store};
-use crate::sync::Scopes;
+use crate::sync::{Scopes, ShopScope};
 
 /// Customers judged at once.
 const PAGE: u32 = 1000;
@@ -19,35 +19,49 @@ pub(super) async fn bring_up(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<
         if store.scope(&shop.name).await?.is_some_and(|known| known.digest == shop.digest) {
             continue;
         }
-        let mut query = ListQuery {
-            entity: Entity::Customer,
-            companies: Vec::new(),
-            connections: Vec::new(),
-            who: Vec::new(),
-            what: Vec::new(),
-            after: None,
-            limit: PAGE,
-        };
-        let mut judged = 0;
-        loop {
-            let customers = store.list(&query).await?;
-            let Some(last) = customers.last() else { break };
-            query.after = Some(last.key.clone());
-            judged += customers.len();
-            let page: Vec<Judged> = customers
-                .into_iter()
-                .map(|customer| Judged {
-                    member: shop.admits(&customer.connection, &customer.key.company, &customer.content),
-                    key: customer.key,
-                    hash: customer.hash,
-                })
-                .collect();
-            store.rescope(&shop.name, &page).await?;
-        }
+        let customers = judge(store, shop).await?;
         store.finish_rescope(&shop.name, &shop.digest).await?;
-        tracing::info!(shop = shop.name, customers = judged, "the shop's scope is judged anew");
+        tracing::info!(shop = shop.name, customers, "the shop's scope is judged anew");
     }
     Ok(())
+}
+
+/// Judges every customer anew for every shop, by the conditions in force.
+pub(super) async fn judge_all(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<()> {
+    for shop in scopes.shops() {
+        judge(store, shop).await?;
+    }
+    Ok(())
+}
+
+/// Judges every customer anew for a shop; says how many there are.
+async fn judge(store: &Arc<dyn Store>, shop: &ShopScope) -> Result<usize> {
+    let mut query = ListQuery {
+        entity: Entity::Customer,
+        companies: Vec::new(),
+        connections: Vec::new(),
+        who: Vec::new(),
+        what: Vec::new(),
+        after: None,
+        limit: PAGE,
+    };
+    let mut judged = 0;
+    loop {
+        let customers = store.list(&query).await?;
+        let Some(last) = customers.last() else { break };
+        query.after = Some(last.key.clone());
+        judged += customers.len();
+        let page: Vec<Judged> = customers
+            .into_iter()
+            .map(|customer| Judged {
+                member: shop.admits(&customer.connection, &customer.key.company, &customer.content),
+                key: customer.key,
+                hash: customer.hash,
+            })
+            .collect();
+        store.rescope(&shop.name, &page).await?;
+    }
+    Ok(judged)
 }
 
 /// Whether a customer is in a shop's scope, as the store keeps it.

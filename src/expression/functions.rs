@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 
 use super::convert::{self, NumberFormat};
 use super::evaluate::short;
+use super::number as exact;
 use crate::model::currency;
 use crate::record::{Map, Value};
 
@@ -46,6 +47,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "split", least: 2, most: 2, body: split },
     Function { name: "join", least: 2, most: 2, body: join },
     Function { name: "flatten", least: 1, most: 1, body: flatten },
+    Function { name: "sum", least: 1, most: 1, body: sum },
     Function { name: "reject", least: 1, most: 1, body: |a, _| Err(text(a, 0)?.to_owned()) },
     Function { name: "replace", least: 3, most: 3, body: replace },
     Function { name: "contains", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.contains(text(a, 1)?))) },
@@ -216,6 +218,18 @@ fn flatten(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> 
         }
     }
     limited(flat)
+}
+
+fn sum(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+    let Value::List(items) = &*arguments[0] else {
+        return Err(format!("sum needs a list, found {}", arguments[0].kind()));
+    };
+    let mut total = None;
+    for item in items.iter().filter(|item| !item.is_empty()) {
+        let item = number(&[Cow::Borrowed(item)], 0)?;
+        total = Some(total.map_or(Ok(item), |total| exact::add(total, item))?);
+    }
+    Ok(total.map_or(Value::Null, Value::Number))
 }
 
 fn join(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {

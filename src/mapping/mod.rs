@@ -68,7 +68,7 @@ pub fn schema() -> serde_json::Value {
 
 /// A mapping file: from a stream to canonical parts, or, with `action`, from an order to a request.
 #[derive(schemars::JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, title = "Tradebridge mapping")]
 #[allow(dead_code)]
 enum AnyMappingFile {
     Inbound(MappingFile),

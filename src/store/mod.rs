@@ -118,6 +118,9 @@ pub trait Feed: Send + Sync {
     /// Where the feed ends now, and its epoch.
     async fn head(&self) -> Result<Head>;
 
+    /// Begins another epoch, after a restore from a backup: cursors from before it lead nowhere.
+    async fn renew_epoch(&self) -> Result<()>;
+
     /// Changed entities after a sequence, in its order.
     async fn changes(&self, after: i64, entities: &[Entity], limit: u32) -> Result<Vec<Change>>;
 }

@@ -228,7 +228,7 @@ impl Loader<'_> {
         }
     }
 
-    fn missing<'n>(&mut self, at: &KeyPath, message: String, name: &str, names: Vec<&'n str>) {
+    fn missing(&mut self, at: &KeyPath, message: String, name: &str, names: Vec<&str>) {
         let problem: Problem = self.config.source.document.problem(at, message);
         self.problems.push(match suggest::nearest(name, names.iter().copied()) {
             Some(near) => problem.hint(format!("did you mean '{near}'?")),

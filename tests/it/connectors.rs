@@ -257,6 +257,19 @@ async fn a_marker_says_that_a_file_is_whole_unless_the_file_is_newer() {
 }
 
 #[tokio::test]
+async fn changes_wait_for_the_ones_before_them() {
+    let erp = Erp::new("");
+    for number in 1..=3 {
+        erp.export(&format!("wijziging-{number}.csv"), &format!("Nr\n{number}\n"), 10);
+    }
+    let marker = erp.root.join("export/wijziging-2.csv.done");
+    fs::remove_file(&marker).unwrap();
+    assert_eq!(erp.offered("changes").await, ["wijziging-1.csv"]);
+    fs::write(&marker, "").unwrap();
+    assert_eq!(erp.offered("changes").await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_file_is_stable_when_two_looks_saw_it_alike() {
     let erp = Erp::new("");
     let file = erp.root.join("export/voorraad.csv");
@@ -410,7 +423,7 @@ async fn a_stream_whose_directory_no_setting_gives_is_not_there() {
 async fn an_order_is_handed_over_once() {
     let erp = Erp::new("");
     let action = erp.connector.action("order").unwrap();
-    assert_eq!(action.class(), CreateClass::Bounded { settle: Duration::from_secs(600) });
+    assert_eq!(action.class(), CreateClass::Bounded { settle: Duration::from_mins(10) });
     let order = request("10000", "A-1");
     assert_eq!(erp.find(&order, "R1").await, Found::Missing { conclusive: true });
     assert_eq!(erp.create(&order, "R1").await, Created::Submitted);

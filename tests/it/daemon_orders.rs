@@ -104,9 +104,8 @@ async fn an_order_becomes_a_file_and_the_answer_makes_it_accepted_or_rejected() 
         .json()
         .await
         .unwrap();
-    let states: Vec<&str> =
-        whole["transitions"].as_array().unwrap().iter().map(|t| t["to"].as_str().unwrap()).collect();
-    assert_eq!(states, ["received", "queued", "sending", "submitted", "accepted"]);
+    let way: Vec<&str> = whole["transitions"].as_array().unwrap().iter().map(|t| t["to"].as_str().unwrap()).collect();
+    assert_eq!(way, ["received", "queued", "sending", "submitted", "accepted"]);
     assert!(whole["lines"].to_string().contains("2026-12-03"), "the second line comes later: {whole:#}");
 
     let (_, second) = shop.post(&order("WEB-2")).await.unwrap();

@@ -106,7 +106,7 @@ async fn an_order_goes_out_as_the_erp_reads_it() {
     assert!(rows[0].starts_with("Referentie;Orderdatum;Winkel;Winkelreferentie;Klantnummer;"), "{text}");
     assert_eq!(
         rows[1],
-        "TB-01K8ZT;25-11-2026;b2b;W-1;10000;;;;;;;;;;;;;J;REK;;EUR;N;\"Café; \"\"nu\"\"\";1;0001030;1200;ST;0,125;1;;;;;"
+        "TB-01K8ZT;25-11-2026;b2b;W-1;10000;;;;;;;;;;;;;J;REK;;EUR;N;\"Café; \"\"nu\"\"\";1;0001030;1200;ST;0,125;1;;;;;;"
     );
     assert!(rows[2].contains(";2;VD-15;0,5;M;;;"), "{text}");
     assert_eq!(rows.len(), 4);

@@ -1,6 +1,8 @@
 //! Formats: real documents come out as they are written, and damaged ones say what is wrong and where.
 
 use std::io::{Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tradebridge::connector::format::write::{self, WriteError};
 use tradebridge::connector::format::{
@@ -468,5 +470,54 @@ fn what_a_table_cannot_hold_is_refused_by_name() {
     ] {
         let error = write::csv::write(&request(json), &narrow).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
+    }
+}
+
+/// A document without end: its beginning, and then the same record over and over.
+struct Endless {
+    text: Vec<u8>,
+    record: &'static [u8],
+    given: Arc<AtomicUsize>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.text.len() < buffer.len() {
+            self.text.extend_from_slice(self.record);
+        }
+        let rest = self.text.split_off(buffer.len());
+        buffer.copy_from_slice(&self.text);
+        self.text = rest;
+        self.given.fetch_add(buffer.len(), Ordering::Relaxed);
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn a_reader_holds_a_record_and_not_the_file() {
+    type Open = fn(Box<dyn Read + Send>) -> Box<dyn Reader>;
+    let formats: [(&str, &str, &'static [u8], Open); 5] = [
+        ("xml", "<L>", b"<A><N>1</N></A>", |bytes| {
+            Box::new(xml::XmlReader::new(bytes, "t", &xml_format(&["L/A"])).unwrap())
+        }),
+        ("json", "[{\"a\":0}", b",{\"a\":1}", |bytes| {
+            Box::new(json::JsonReader::new(bytes, "t", &json::Format::default()).unwrap())
+        }),
+        ("ndjson", "", b"{\"a\":1}\n", |bytes| {
+            Box::new(ndjson::NdjsonReader::new(bytes, "t", &ndjson::Format::default()).unwrap())
+        }),
+        ("fixed", "", b"00010De Vries\n", |bytes| Box::new(fixed::FixedReader::new(bytes, "t", &positions()).unwrap())),
+        ("csv", "Nr\n", b"1\n", |bytes| Box::new(csv::CsvReader::new(bytes, "t", &csv::Format::default()).unwrap())),
+    ];
+    for (name, beginning, record, open) in formats {
+        let given = Arc::new(AtomicUsize::new(0));
+        let source = Endless { text: beginning.as_bytes().to_vec(), record, given: Arc::clone(&given) };
+        let mut reader = open(Box::new(source));
+        let records = 50_000;
+        for _ in 0..records {
+            assert!(reader.next().unwrap().is_ok(), "{name}");
+        }
+        let ahead = given.load(Ordering::Relaxed).saturating_sub(records * record.len());
+        assert!(ahead < 1 << 20, "{name} read {ahead} bytes ahead");
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin;
 mod api;
 mod architecture;
 mod bmecat;
@@ -15,6 +16,7 @@ mod formats;
 mod mappings;
 mod orders;
 mod orders_store;
+mod pull;
 mod shops;
 mod store;
 mod sync;

@@ -1,71 +1,72 @@
 //! Orders and dead letters: what a person looks at and decides.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use serde::Deserialize;
+use axum::extract::State;
+use axum::http::Uri;
 use serde_json::{Value, json};
 
 use super::body::Body;
 use super::error::AdminError;
-use super::runs::limit;
 use super::views::{Listed, Resolution};
 use super::who::Who;
+use crate::api::query::{Form, Parameter, Parameters};
+use crate::api::segment::Segment;
 use crate::api::state::ApiState;
+use crate::config::suggest;
 use crate::orders::{Dead, Shown};
 use crate::store::{OrderFilter, OrderState, StoredOrder};
 
-/// Orders of a list where no limit is asked for.
-const ORDERS: u32 = 20;
-
-/// Dead ones of a list where no limit is asked for.
-const DEAD: u32 = 50;
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OrderQuery {
-    shop: Option<String>,
-    connection: Option<String>,
-    customer: Option<String>,
-    /// States, separated by commas.
-    state: Option<String>,
-    overdue: Option<bool>,
-    before: Option<String>,
-    limit: Option<u32>,
-}
+const ORDER_PARAMETERS: &[Parameter] = &[
+    Parameter { name: "shop", form: Form::Text, help: "Only of this shop." },
+    Parameter { name: "connection", form: Form::Text, help: "Only for this connection." },
+    Parameter { name: "customer", form: Form::Text, help: "Only of this customer, by number." },
+    Parameter { name: "state", form: Form::Text, help: "Only in these states, separated by commas." },
+    Parameter { name: "overdue", form: Form::Flag, help: "Only those whose answer is overdue." },
+    Parameter { name: "before", form: Form::Text, help: "Where to go on: `next` of the page before." },
+    Parameter { name: "limit", form: Form::Count { most: 1000, usual: 20 }, help: "At most so many." },
+];
 
 pub(super) async fn list(
     State(state): State<ApiState>,
     who: Who,
-    Query(query): Query<OrderQuery>,
+    uri: Uri,
 ) -> Result<Json<Listed<StoredOrder>>, AdminError> {
-    let names = query.state.as_deref().unwrap_or_default().split(',').filter(|name| !name.is_empty());
-    let limit = limit(query.limit, ORDERS)?;
+    let mut given = Parameters::read(&uri, ORDER_PARAMETERS)?;
+    let limit = given.count("limit", ORDER_PARAMETERS);
+    let names = given.text("state").unwrap_or_default();
+    let mut states = Vec::new();
+    for name in names.split(',').filter(|name| !name.is_empty()) {
+        match OrderState::from_name(name) {
+            Some(state) => states.push(state),
+            None => given.fault(
+                "state",
+                format!(
+                    "there is no state `{name}`; there are {}",
+                    suggest::one_of(OrderState::ALL.map(OrderState::name))
+                ),
+            ),
+        }
+    }
     let filter = OrderFilter {
-        shop: query.shop,
-        connection: query.connection,
-        customer: query.customer,
-        states: names.map(order_state).collect::<Result<_, _>>()?,
-        overdue: query.overdue.unwrap_or(false),
-        before: query.before,
+        shop: given.text("shop"),
+        connection: given.text("connection"),
+        customer: given.text("customer"),
+        states,
+        overdue: given.flag("overdue"),
+        before: given.text("before"),
         limit,
         ..OrderFilter::default()
     };
+    given.finish()?;
     let items = state.desk.list(&filter, &who.0).await?;
     let next = items.last().filter(|_| items.len() == limit as usize).map(|last| last.id.clone());
     Ok(Json(Listed { items, next }))
 }
 
-fn order_state(name: &str) -> Result<OrderState, AdminError> {
-    OrderState::from_name(name).ok_or_else(|| {
-        let there = OrderState::ALL.map(OrderState::name).join(", ");
-        AdminError::Invalid(format!("there is no state `{name}` of an order; there are {there}"))
-    })
-}
-
 pub(super) async fn show(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<Shown>, AdminError> {
     Ok(Json(state.desk.show(&id, &who.0).await?))
 }
@@ -73,7 +74,7 @@ pub(super) async fn show(
 pub(super) async fn retry(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<StoredOrder>, AdminError> {
     Ok(Json(state.desk.retry(&id, &who.0).await?))
 }
@@ -81,7 +82,7 @@ pub(super) async fn retry(
 pub(super) async fn cancel(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<StoredOrder>, AdminError> {
     Ok(Json(state.desk.cancel(&id, &who.0).await?))
 }
@@ -89,7 +90,7 @@ pub(super) async fn cancel(
 pub(super) async fn approve(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<StoredOrder>, AdminError> {
     Ok(Json(state.desk.approve(&id, &who.0).await?))
 }
@@ -97,33 +98,30 @@ pub(super) async fn approve(
 pub(super) async fn resolve(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Body(resolution): Body<Resolution>,
 ) -> Result<Json<StoredOrder>, AdminError> {
     Ok(Json(state.desk.resolve(&id, &resolution.as_created, &who.0).await?))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DeadQuery {
-    limit: Option<u32>,
+const DEAD_PARAMETERS: &[Parameter] =
+    &[Parameter { name: "limit", form: Form::Count { most: 1000, usual: 50 }, help: "At most so many." }];
+
+pub(super) async fn dead(State(state): State<ApiState>, uri: Uri) -> Result<Json<Listed<Dead>>, AdminError> {
+    let mut given = Parameters::read(&uri, DEAD_PARAMETERS)?;
+    let limit = given.count("limit", DEAD_PARAMETERS);
+    given.finish()?;
+    Ok(Json(Listed { items: state.desk.dead(limit).await?, next: None }))
 }
 
-pub(super) async fn dead(
-    State(state): State<ApiState>,
-    Query(query): Query<DeadQuery>,
-) -> Result<Json<Listed<Dead>>, AdminError> {
-    Ok(Json(Listed { items: state.desk.dead(limit(query.limit, DEAD)?).await?, next: None }))
-}
-
-pub(super) async fn show_dead(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Dead>, AdminError> {
+pub(super) async fn show_dead(State(state): State<ApiState>, Segment(id): Segment) -> Result<Json<Dead>, AdminError> {
     Ok(Json(state.desk.show_dead(&id).await?))
 }
 
 pub(super) async fn retry_dead(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<Value>, AdminError> {
     state.desk.retry_dead(&id, &who.0).await?;
     Ok(Json(json!({ "id": id, "retried": true })))
@@ -132,7 +130,7 @@ pub(super) async fn retry_dead(
 pub(super) async fn drop_dead(
     State(state): State<ApiState>,
     who: Who,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Json<Value>, AdminError> {
     state.desk.drop_dead(&id, &who.0).await?;
     Ok(Json(json!({ "id": id, "dropped": true })))

@@ -3,86 +3,84 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use serde::Deserialize;
+use axum::extract::State;
+use axum::http::Uri;
 
 use super::body::Body;
 use super::error::AdminError;
 use super::views::{Because, Listed, RejectedRecord, RunDetail, StagedDifference};
+use crate::api::query::{Form, Parameter, Parameters};
+use crate::api::segment::Segment;
 use crate::api::state::ApiState;
 use crate::model::{Key, PartKind};
 use crate::store::{Difference, Operation, Part, Rejection, Run, RunFilter, RunState, Source, SourceId, Store};
-
-/// Runs of a list where no limit is asked for.
-const RUNS: u32 = 20;
-
-/// The most of a list.
-const MOST: u32 = 1000;
 
 /// Staged differences that are looked through for examples.
 const LOOKED_THROUGH: u32 = 1000;
 
 /// Examples of each operation.
-const EXAMPLES: usize = 5;
+const EXAMPLES: usize = 3;
 
 /// Rejected records that a run is shown with.
 const REJECTIONS: u32 = 100;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RunQuery {
-    connection: Option<String>,
-    entity: Option<String>,
-    state: Option<String>,
-    limit: Option<u32>,
-}
+/// The names of the kinds of parts, as the parameter takes them.
+const KINDS: &[&str] = &[
+    "customer",
+    "address",
+    "contact",
+    "product",
+    "customer_article",
+    "price_agreement",
+    "stock",
+    "credit",
+    "delivery_term",
+    "order_status",
+    "order_status_line",
+    "shipment",
+    "invoice",
+];
 
-pub(super) async fn list(
-    State(state): State<ApiState>,
-    Query(query): Query<RunQuery>,
-) -> Result<Json<Listed<Run>>, AdminError> {
+/// The states of a run.
+const STATES: [RunState; 7] = [
+    RunState::Running,
+    RunState::Applying,
+    RunState::Held,
+    RunState::Done,
+    RunState::Failed,
+    RunState::Refused,
+    RunState::Superseded,
+];
+
+const RUN_PARAMETERS: &[Parameter] = &[
+    Parameter { name: "connection", form: Form::Text, help: "Only of this connection." },
+    Parameter { name: "entity", form: Form::Choice(KINDS), help: "Only of this kind of record." },
+    Parameter {
+        name: "state",
+        form: Form::Choice(&["running", "applying", "held", "done", "failed", "refused", "superseded"]),
+        help: "Only in this state.",
+    },
+    Parameter { name: "limit", form: Form::Count { most: 1000, usual: 20 }, help: "At most so many." },
+];
+
+pub(super) async fn list(State(state): State<ApiState>, uri: Uri) -> Result<Json<Listed<Run>>, AdminError> {
+    let mut given = Parameters::read(&uri, RUN_PARAMETERS)?;
     let filter = RunFilter {
-        kind: query.entity.as_deref().map(kind).transpose()?,
-        state: query.state.as_deref().map(run_state).transpose()?,
-        connection: query.connection,
-        limit: limit(query.limit, RUNS)?,
+        connection: given.text("connection"),
+        kind: given.choice("entity", KINDS).as_deref().and_then(PartKind::from_name),
+        state: given
+            .choice("state", &STATES.map(RunState::name))
+            .and_then(|name| STATES.into_iter().find(|state| state.name() == name)),
+        limit: given.count("limit", RUN_PARAMETERS),
     };
+    given.finish()?;
     Ok(Json(Listed { items: state.store.runs(&filter).await?, next: None }))
 }
 
-/// A limit that was asked for, within what is possible.
-pub(super) fn limit(asked: Option<u32>, otherwise: u32) -> Result<u32, AdminError> {
-    match asked.unwrap_or(otherwise) {
-        0 => Err(AdminError::Invalid("`limit` is at least 1".to_owned())),
-        limit => Ok(limit.min(MOST)),
-    }
-}
-
-fn kind(name: &str) -> Result<PartKind, AdminError> {
-    PartKind::from_name(name).ok_or_else(|| AdminError::Invalid(format!("there is no entity `{name}`")))
-}
-
-fn run_state(name: &str) -> Result<RunState, AdminError> {
-    const STATES: [RunState; 7] = [
-        RunState::Running,
-        RunState::Applying,
-        RunState::Held,
-        RunState::Done,
-        RunState::Failed,
-        RunState::Refused,
-        RunState::Superseded,
-    ];
-    let there = || STATES.map(RunState::name).join(", ");
-    STATES
-        .into_iter()
-        .find(|state| state.name() == name)
-        .ok_or_else(|| AdminError::Invalid(format!("there is no state `{name}` of a run; there are {}", there())))
-}
-
-pub(super) async fn show(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<RunDetail>, AdminError> {
+pub(super) async fn show(State(state): State<ApiState>, Segment(id): Segment) -> Result<Json<RunDetail>, AdminError> {
     let store = &state.store;
     let run = store.run(&id).await?.ok_or_else(|| {
-        AdminError::NotFound(format!("there is no run {id}; `tradebridge runs list` shows the newest"))
+        AdminError::not_found(format!("there is no run {id}; `tradebridge runs list` shows the newest"))
     })?;
     let differences = if run.state == RunState::Held { examples(store.as_ref(), &run).await? } else { Vec::new() };
     let rejections = store.rejections(Some(run.source), 0, REJECTIONS).await?;
@@ -144,58 +142,72 @@ fn rejected(rejection: Rejection, source: &Source) -> RejectedRecord {
     }
 }
 
-pub(super) async fn approve(State(state): State<ApiState>, Path(id): Path<String>) -> Result<Json<Run>, AdminError> {
+pub(super) async fn approve(State(state): State<ApiState>, Segment(id): Segment) -> Result<Json<Run>, AdminError> {
     Ok(Json(state.control.approve(&id).await?))
 }
 
 pub(super) async fn reject(
     State(state): State<ApiState>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Body(because): Body<Because>,
 ) -> Result<Json<Run>, AdminError> {
     let reason = because.reason.unwrap_or_else(|| "an operator refused it".to_owned());
     Ok(Json(state.control.refuse(&id, &reason).await?))
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RejectionQuery {
-    connection: Option<String>,
-    entity: Option<String>,
-    after: Option<i64>,
-    limit: Option<u32>,
-}
+const REJECTION_PARAMETERS: &[Parameter] = &[
+    Parameter { name: "connection", form: Form::Text, help: "Only of this connection." },
+    Parameter { name: "entity", form: Form::Choice(KINDS), help: "Only of this kind of record." },
+    Parameter { name: "after", form: Form::Text, help: "Where to go on: `next` of the page before." },
+    Parameter { name: "limit", form: Form::Count { most: 1000, usual: 100 }, help: "At most so many." },
+];
 
 pub(super) async fn rejections(
     State(state): State<ApiState>,
-    Query(query): Query<RejectionQuery>,
+    uri: Uri,
 ) -> Result<Json<Listed<RejectedRecord>>, AdminError> {
-    let (limit, kind) = (limit(query.limit, REJECTIONS)?, query.entity.as_deref().map(kind).transpose()?);
+    let mut given = Parameters::read(&uri, REJECTION_PARAMETERS)?;
+    let (connection, kind) = (given.text("connection"), given.choice("entity", KINDS));
+    let after = given.text("after");
+    let mut after = match after.as_deref().map(str::parse::<i64>) {
+        None => 0,
+        Some(Ok(after)) => after,
+        Some(Err(_)) => {
+            given.fault("after", "`after` is the `next` of the page before".to_owned());
+            0
+        }
+    };
+    let limit = given.count("limit", REJECTION_PARAMETERS);
+    given.finish()?;
     let sources: HashMap<SourceId, Source> = state
         .store
         .sources()
         .await?
         .into_iter()
-        .filter(|source| query.connection.as_ref().is_none_or(|name| *name == source.connection))
-        .filter(|source| kind.is_none_or(|kind| kind == source.kind))
+        .filter(|source| connection.as_ref().is_none_or(|name| *name == source.connection))
+        .filter(|source| kind.as_ref().is_none_or(|kind| kind == source.kind.name()))
         .map(|source| (source.id, source))
         .collect();
-    let (mut items, mut after, mut next) = (Vec::new(), query.after.unwrap_or(0), None);
+    // One source is asked for by itself; several are picked from all.
+    let only = match sources.keys().collect::<Vec<_>>().as_slice() {
+        [] => return Ok(Json(Listed { items: Vec::new(), next: None })),
+        [one] => Some(**one),
+        _ => None,
+    };
+    let mut items = Vec::new();
     loop {
-        let page = state.store.rejections(None, after, limit).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
+        let page = state.store.rejections(only, after, limit).await?;
+        let Some(last) = page.last() else { return Ok(Json(Listed { items, next: None })) };
+        let end = last.id;
         for rejection in page {
-            let Some(source) = sources.get(&rejection.source) else { continue };
             if items.len() == limit as usize {
-                next = items.last().map(|(id, _): &(i64, _)| id.to_string());
-                break;
+                return Ok(Json(Listed { items, next: Some(after.to_string()) }));
             }
-            items.push((rejection.id, rejected(rejection, source)));
+            after = rejection.id;
+            if let Some(source) = sources.get(&rejection.source) {
+                items.push(rejected(rejection, source));
+            }
         }
-        if next.is_some() {
-            break;
-        }
+        after = end;
     }
-    Ok(Json(Listed { items: items.into_iter().map(|(_, record)| record).collect(), next }))
 }

@@ -3,8 +3,8 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::error::AdminError;
 use crate::api::auth::Caller;
+use crate::api::problem::{self, Problem};
 use crate::orders::Actor;
 
 /// The operator whose key opened the route.
@@ -12,11 +12,11 @@ use crate::orders::Actor;
 pub(super) struct Who(pub(super) Actor);
 
 impl<S: Send + Sync> FromRequestParts<S> for Who {
-    type Rejection = AdminError;
+    type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let caller = parts.extensions.get::<Caller>();
-        let nobody = || AdminError::Invalid("nobody is known to ask; this route needs a key".to_owned());
-        Ok(Self(Actor::Operator(caller.ok_or_else(nobody)?.key.clone())))
+        let caller = caller.ok_or_else(|| Problem::new(problem::UNAUTHORIZED, "this route needs a key"))?;
+        Ok(Self(Actor::Operator(caller.key.clone())))
     }
 }

@@ -12,7 +12,7 @@ use super::trouble::{Doing, explain, proves_nothing_done};
 use crate::connector::outcome::{Created, Found};
 
 /// How old a temporary file is when whoever wrote it is gone.
-const LEFT_BEHIND: Duration = Duration::from_secs(15 * 60);
+const LEFT_BEHIND: Duration = Duration::from_mins(15);
 
 /// Where files are handed over.
 #[derive(Debug)]

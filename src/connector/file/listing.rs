@@ -11,7 +11,7 @@ use super::Stamp;
 
 /// A file whose own date lies further back than this needs no second look: the clocks of two machines, wrong time
 /// zones included, do not differ by more.
-const LONG_AGO: Duration = Duration::from_secs(24 * 3600);
+const LONG_AGO: Duration = Duration::from_hours(24);
 
 /// What stands in a directory under one name.
 #[derive(Debug, Clone)]
@@ -111,12 +111,12 @@ mod tests {
             let file = std::fs::File::create(directory.path().join(name)).unwrap();
             file.set_modified(time).unwrap();
         };
-        dated("old.csv", SystemTime::now() - LONG_AGO - Duration::from_secs(60));
-        dated("young.csv", SystemTime::now() - Duration::from_secs(3600));
-        dated("future.csv", SystemTime::now() + Duration::from_secs(3600));
+        dated("old.csv", SystemTime::now() - LONG_AGO - Duration::from_mins(1));
+        dated("young.csv", SystemTime::now() - Duration::from_hours(1));
+        dated("future.csv", SystemTime::now() + Duration::from_hours(1));
         let mut entries = Sightings::default().look(directory.path(), |_| true).unwrap();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let unchanged: Vec<bool> = entries.iter().map(|e| e.unchanged >= Duration::from_secs(60)).collect();
+        let unchanged: Vec<bool> = entries.iter().map(|e| e.unchanged >= Duration::from_mins(1)).collect();
         assert_eq!(unchanged, [false, true, false]);
     }
 }

@@ -199,6 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_may_be_on_another_file_system() {
+        let directory = tempfile::tempdir().unwrap();
+        // On Linux this is a file system of its own; elsewhere the move is an ordinary one.
+        let shared = Path::new("/dev/shm");
+        let archive =
+            if shared.is_dir() { tempfile::tempdir_in(shared).unwrap() } else { tempfile::tempdir().unwrap() };
+        let source = directory.path().join("a.csv");
+        for content in ["1", "2"] {
+            std::fs::write(&source, content).unwrap();
+            let read = stamp(&source);
+            let target = move_into(archive.path(), &source, &read).unwrap();
+            assert_eq!((std::fs::read_to_string(&target).unwrap().as_str(), stamp(&target)), (content, read));
+            assert!(!source.exists());
+        }
+        assert_eq!(std::fs::read_dir(archive.path()).unwrap().count(), 2);
+    }
+
+    #[test]
     fn a_file_goes_to_another_file_system_whole() {
         let directory = tempfile::tempdir().unwrap();
         let source = directory.path().join("a.csv");

@@ -1,6 +1,7 @@
 //! A stream of files: what is ready to be read, in which order, and what becomes of a file that was read.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::trouble::{Doing, explain};
 use super::{FileError, OpenFile, Stamp, is_at};
 use crate::connector::error::ConnectorError;
 use crate::connector::format::Reader;
-use crate::connector::manifest::Content;
 use crate::connector::reading::Reading;
+use crate::connector::word::Content;
 
 /// Says, after reading, whether the source is still the one that was opened; otherwise what is otherwise.
 pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
@@ -122,20 +123,35 @@ impl Source {
             source,
         })?;
         entries.retain(|entry| self.concerns(&entry.name));
-        let mut look = Look { ready: Vec::new(), wait: None };
-        for entry in entries.iter().filter(|entry| self.marked(&entry.name).is_none()) {
-            if let Some(kind) = entry.irregular {
-                return Err(ConnectorError::NotAFile { path: entry.path.clone(), kind });
-            }
-            match self.state(entry, &entries) {
-                State::Ready => look.ready.push(entry.clone()),
-                State::Watched(rest) => look.wait = look.wait.max(Some(rest)),
-                State::Unmarked(why) => tracing::debug!(file = %entry.path.display(), "not read: {why}"),
-            }
-        }
+        let (markers, mut files): (Vec<Entry>, Vec<Entry>) =
+            entries.into_iter().partition(|entry| self.marked(&entry.name).is_some());
+        let markers: HashMap<&str, &Stamp> =
+            markers.iter().filter_map(|marker| Some((self.marked(&marker.name)?, &marker.stamp))).collect();
         match self.content {
-            Content::Full => look.ready.sort_by(by_age),
-            Content::Delta => look.ready.sort_by(|a, b| by_name(&a.name, &b.name)),
+            Content::Full => files.sort_by(by_age),
+            Content::Delta => files.sort_by(|a, b| by_name(&a.name, &b.name)),
+        }
+        let mut look = Look { ready: Vec::new(), wait: None };
+        let mut before = None;
+        for file in files {
+            if let Some(kind) = file.irregular {
+                return Err(ConnectorError::NotAFile { path: file.path, kind });
+            }
+            match (self.state(&file, &markers), &before) {
+                // Changes are taken in order: a later one must not be overwritten by an earlier one that comes late.
+                (State::Ready, Some(why)) if self.content == Content::Delta => {
+                    tracing::warn!(file = %file.path.display(), "not read, because of a file before it: {why}");
+                }
+                (State::Ready, _) => look.ready.push(file),
+                (State::Watched(rest), _) => {
+                    look.wait = look.wait.max(Some(rest));
+                    before = Some(format!("{} may still be written", file.name));
+                }
+                (State::Unmarked(why), _) => {
+                    tracing::debug!(file = %file.path.display(), "not read: it {why}");
+                    before = Some(format!("{} {why}", file.name));
+                }
+            }
         }
         Ok(look)
     }
@@ -146,20 +162,18 @@ impl Source {
         name.strip_suffix(suffix.as_str()).filter(|name| self.files.matches(name))
     }
 
-    fn state(&self, file: &Entry, entries: &[Entry]) -> State {
+    fn state(&self, file: &Entry, markers: &HashMap<&str, &Stamp>) -> State {
         match &self.ready {
             Ready::Stable(stable) => match stable.saturating_sub(file.unchanged) {
                 Duration::ZERO => State::Ready,
                 rest => State::Watched(rest),
             },
-            Ready::Marker(_) => {
-                match entries.iter().find(|entry| self.marked(&entry.name) == Some(&file.name)) {
-                    // A marker of yesterday says nothing about a file that is being written again today.
-                    Some(marker) if marker.stamp.modified >= file.stamp.modified => State::Ready,
-                    Some(_) => State::Unmarked("it is newer than its marker"),
-                    None => State::Unmarked("it has no marker yet"),
-                }
-            }
+            Ready::Marker(_) => match markers.get(file.name.as_str()) {
+                // A marker of yesterday says nothing about a file that is being written again today.
+                Some(marker) if marker.modified >= file.stamp.modified => State::Ready,
+                Some(_) => State::Unmarked("is newer than its marker"),
+                None => State::Unmarked("has no marker yet"),
+            },
         }
     }
 
@@ -234,11 +248,11 @@ impl Source {
             After::Archive(archive) => {
                 self.archive(archive, path, stamp)?;
                 // A marker that stays behind is older than the next file of the name, and makes it no readier.
-                let marked = marker.and_then(|marker| {
+                let with_stamp = marker.and_then(|marker| {
                     let stamp = std::fs::symlink_metadata(&marker).and_then(|metadata| Stamp::of(&metadata)).ok()?;
                     Some((marker, stamp))
                 });
-                marked.map_or(Ok(()), |(marker, stamp)| self.archive(archive, &marker, &stamp))
+                with_stamp.map_or(Ok(()), |(marker, stamp)| self.archive(archive, &marker, &stamp))
             }
         }
     }

@@ -57,3 +57,25 @@ pub fn proves_nothing_done(error: &Error) -> bool {
             | ErrorKind::TooManyLinks
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_wrong_before_a_file_has_its_name_says_what_to_do() {
+        let said = |kind: ErrorKind| explain(Path::new("/in"), Doing::Writing, &kind.into());
+        assert!(said(ErrorKind::StorageFull).contains("no space left for /in; make room"));
+        assert!(said(ErrorKind::QuotaExceeded).contains("raise the quota"));
+        assert!(said(ErrorKind::ReadOnlyFilesystem).contains("read-only file system; mount it"));
+        assert!(said(ErrorKind::PermissionDenied).contains("may not write to /in; give it the permission"));
+        assert!(said(ErrorKind::TimedOut).contains("cannot write to /in"));
+        for kind in [ErrorKind::StorageFull, ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
+            assert!(proves_nothing_done(&kind.into()));
+        }
+        // A server that did not answer may have done it.
+        for kind in [ErrorKind::TimedOut, ErrorKind::Interrupted, ErrorKind::StaleNetworkFileHandle, ErrorKind::Other] {
+            assert!(!proves_nothing_done(&kind.into()));
+        }
+    }
+}

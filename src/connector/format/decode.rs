@@ -113,8 +113,8 @@ fn decode(bytes: Box<dyn Read + Send>, encoding: Encoding) -> Box<dyn Read + Sen
         input: vec![0; BUFFER],
         filled: 0..0,
         ended: false,
-        output: Vec::with_capacity(2 * BUFFER),
-        given: 0,
+        output: vec![0; 2 * BUFFER],
+        fresh: 0..0,
         read: 0,
         line: 1,
     })
@@ -130,7 +130,8 @@ struct Decoded {
     filled: std::ops::Range<usize>,
     ended: bool,
     output: Vec<u8>,
-    given: usize,
+    /// What of the output was decoded and not given yet.
+    fresh: std::ops::Range<usize>,
     /// Bytes read so far, for messages.
     read: usize,
     /// The line that decoding has reached, for messages.
@@ -139,8 +140,6 @@ struct Decoded {
 
 impl Decoded {
     fn fill(&mut self) -> io::Result<()> {
-        self.output.clear();
-        self.given = 0;
         if self.filled.is_empty() {
             let count = self.bytes.read(&mut self.input)?;
             self.filled = 0..count;
@@ -148,16 +147,15 @@ impl Decoded {
                 self.ended = true;
             }
         }
-        self.output.resize(2 * BUFFER, 0);
         let input = &self.input[self.filled.clone()];
         let (result, read, written) =
             self.decoder.decode_to_utf8_without_replacement(input, &mut self.output, self.ended);
-        self.output.truncate(written);
+        self.fresh = 0..written;
         self.filled.start += read;
         self.read += read;
         // Once in 128 KiB; a crate for counting bytes would not be felt.
         #[allow(clippy::naive_bytecount)]
-        let lines = self.output.iter().filter(|b| **b == b'\n').count();
+        let lines = self.output[..written].iter().filter(|b| **b == b'\n').count();
         self.line += lines;
         match result {
             DecoderResult::InputEmpty | DecoderResult::OutputFull => Ok(()),
@@ -175,15 +173,15 @@ impl Decoded {
 
 impl Read for Decoded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.output.len() {
+        while self.fresh.is_empty() {
             if self.ended {
                 return Ok(0);
             }
             self.fill()?;
         }
-        let count = buffer.len().min(self.output.len() - self.given);
-        buffer[..count].copy_from_slice(&self.output[self.given..self.given + count]);
-        self.given += count;
+        let count = buffer.len().min(self.fresh.len());
+        buffer[..count].copy_from_slice(&self.output[self.fresh.start..self.fresh.start + count]);
+        self.fresh.start += count;
         Ok(count)
     }
 }

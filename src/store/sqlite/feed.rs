@@ -14,6 +14,12 @@ impl Feed for SqliteStore {
         Ok(Head { epoch: row.try_get("epoch")?, sequence: row.try_get("sequence")? })
     }
 
+    async fn renew_epoch(&self) -> Result<()> {
+        let mut tx = self.write().await?;
+        sqlx::query("UPDATE store SET epoch = ?").bind(super::new_epoch()).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
     async fn changes(&self, after: i64, entities: &[Entity], limit: u32) -> Result<Vec<Change>> {
         let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT p.sequence, p.entity, p.company, p.number, p.who, p.source_key IS NULL AS deleted, p.changed_at, \

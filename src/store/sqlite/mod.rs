@@ -73,7 +73,7 @@ impl SqliteStore {
             check_version(&writer).await?;
         }
         sqlx::query("INSERT INTO store (one, epoch, sequence) VALUES (1, ?, 0) ON CONFLICT DO NOTHING")
-            .bind(uuid::Uuid::now_v7().simple().to_string())
+            .bind(new_epoch())
             .execute(&writer)
             .await?;
         let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(|e| opening(path, e))?;
@@ -105,6 +105,11 @@ impl SqliteStore {
     async fn write(&self) -> Result<Transaction<'_, Sqlite>> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+/// An epoch of the feed that never was.
+fn new_epoch() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }
 
 /// The file whose lock says that the store is open.

@@ -192,6 +192,15 @@ async fn the_document_holds_every_route_and_every_reference_resolves() {
     assert!(!docs.text.contains("<script") && !docs.text.contains("http://") && !docs.text.contains("src="));
 }
 
+#[test]
+fn every_kind_of_problem_is_documented() {
+    let docs = include_str!("../../../docs/api.md");
+    for kind in tradebridge::api::problem::KINDS {
+        assert!(docs.contains(&format!("`{}`", kind.name)), "{}", kind.name);
+        assert!(docs.contains(&kind.status.to_string()), "{}", kind.status);
+    }
+}
+
 fn resolve(value: &Value, document: &Value) {
     match value {
         Value::Object(members) => {

@@ -124,3 +124,14 @@ async fn what_the_erp_says_back_stands_with_the_order() {
         assert_eq!(followed[list], json!([]));
     }
 }
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let api = Api::new().await;
+    let mut config = (**api.config.borrow()).clone();
+    config.api.request_timeout = tradebridge::config::values::Interval::from_secs(1);
+    api.config.send_replace(std::sync::Arc::new(config));
+    let never = futures_util::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>();
+    let late = api.send(request(Method::POST, "/v1/orders", Some(A), Body::from_stream(never))).await;
+    assert_eq!((late.status.as_u16(), late.problem()), (408, "body-timeout".to_owned()));
+}
