@@ -62,7 +62,8 @@ async fn consume(context: &Context) -> Result<()> {
     // Another epoch numbers its changes anew; whatever is taken in twice changes nothing.
     let mut sequence = kept.filter(|kept| kept.epoch == epoch).map_or(0, |kept| kept.sequence);
     loop {
-        let entities = [Entity::OrderStatus, Entity::Shipment, Entity::Invoice];
+        // Statuses come last: whoever hears of one finds the documents that came with it.
+        let entities = [Entity::Shipment, Entity::Invoice, Entity::OrderStatus];
         let changes = context.store.changes(sequence, &entities, PAGE).await?;
         let Some(last) = changes.last() else { return Ok(()) };
         sequence = last.sequence;

@@ -116,8 +116,8 @@ async fn an_order_that_the_erp_has_is_not_sent_although_the_store_says_it_was_no
     answer(&bridge, "VO1", json!({"reference": order.our_reference, "number": "VO1", "state": "accepted"})).await;
     bridge.when(&order.id, |order| order.state == OrderState::Accepted, false).await;
     bridge.erp("erp").up.store(true, Ordering::SeqCst);
-    bridge.clock.move_on(Duration::from_hours(2));
-    bridge.until_true("the connection is back", async || bridge.orders.paused().is_empty()).await;
+    let back = async || bridge.orders.paused().is_empty();
+    bridge.as_time_passes("the connection is back", Duration::from_hours(2), back).await;
     let next = bridge.post("erp", "S-2").await;
     bridge.until(&next, &[OrderState::Accepted]).await;
     assert_eq!(bridge.erp("erp").executed(&order), 0);

@@ -166,8 +166,9 @@ async fn an_answer_that_is_late_raises_one_alarm() {
     bridge.erp("erp").script("S-1", &[Fault::Submit]);
     let order = bridge.post("erp", "S-1").await;
     bridge.until(&order, &[OrderState::Submitted]).await;
-    bridge.clock.move_on(Duration::from_hours(25));
-    let late = bridge.when(&order.id, |order| order.overdue, false).await;
+    let late = async || bridge.order(&order.id).await.overdue;
+    bridge.as_time_passes("an alarm", Duration::from_hours(25), late).await;
+    let late = bridge.order(&order.id).await;
     assert_eq!(late.state, OrderState::Submitted);
     let counts = bridge.store.order_counts().await.unwrap();
     assert_eq!((counts[0].state, counts[0].overdue), (OrderState::Submitted, 1));

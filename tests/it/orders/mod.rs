@@ -460,6 +460,18 @@ impl Bridge {
         panic!("waits for ever: {:#?}\n{:#?}", self.order(id).await, self.transitions(id).await)
     }
 
+    /// Lets time pass in steps until a condition holds: whoever waits for the clock may begin to only after a step.
+    async fn as_time_passes(&self, what: &str, step: Duration, mut holds: impl AsyncFnMut() -> bool) {
+        let mut waits = self.clock.waits.subscribe();
+        let follow = async {
+            while !holds().await {
+                self.clock.move_on(step);
+                waits.changed().await.unwrap();
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, follow).await.is_ok(), "waits for ever: {what}");
+    }
+
     /// Waits until a condition over the whole bridge holds.
     async fn until_true(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let mut changed = self.wake.follow_orders();
