@@ -13,7 +13,7 @@ pub enum StoreError {
     #[error("{} is in use by another process; stop that one, or give this one a store of its own", .0.display())]
     Locked(PathBuf),
     /// The store's file or directory cannot be used.
-    #[error("cannot open the store {}: {source}; check that the directory exists and is writable", path.display())]
+    #[error("cannot open the store {}: {source}; check that the directory exists, is writable and has room", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -41,6 +41,12 @@ pub enum StoreError {
         "there is no space left for the store; nothing of the page was written, and the run goes on from it once there is"
     )]
     Full(#[source] sqlx::Error),
+    /// The disk takes nothing.
+    #[error(
+        "the store cannot be written ({0}): its disk is full, over a quota or a limit, or failing; nothing of the page was \
+         written, and the run goes on from it once it can be"
+    )]
+    Unwritable(#[source] sqlx::Error),
     /// A stored value is not what was written.
     #[error("the store holds a {what} that cannot be read: {message}")]
     Unreadable {
@@ -59,9 +65,17 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_FULL, https://www.sqlite.org/rescode.html#full
-        let full =
-            error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "13");
-        if full { Self::Full(error) } else { Self::Engine(error) }
+        // SQLITE_FULL and SQLITE_IOERR_SHMSIZE say what is missing; SQLITE_IOERR_WRITE, _FSYNC and _TRUNCATE come from
+        // a quota or a limit as well as from a broken disk: https://www.sqlite.org/rescode.html
+        match code(&error) {
+            Some(13 | 4874) => Self::Full(error),
+            Some(778 | 1034 | 1546) => Self::Unwritable(error),
+            _ => Self::Engine(error),
+        }
     }
+}
+
+/// The engine's extended result code.
+pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse().ok())
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -26,7 +26,11 @@ pub struct Daemon {
 }
 
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tradebridge"));
+    without_settings(Command::new(env!("CARGO_BIN_EXE_tradebridge")))
+}
+
+/// A command that does not hand on settings of whoever runs the tests.
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TRADEBRIDGE_")) {
         command.env_remove(name);
     }
@@ -112,7 +116,29 @@ impl Site {
 
     /// Starts the daemon.
     pub fn spawn(&self) -> Daemon {
-        let mut child = self.command(&["run"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        Daemon::follow(self.command(&["run"]))
+    }
+
+    /// Starts the daemon where no file may grow beyond a size, in KiB: to a program that is a disk without room.
+    pub fn spawn_within(&self, kib: u32) -> Daemon {
+        let run = self.command(&["run"]);
+        // A write beyond the limit is to fail, not to end the process; POSIX counts in blocks of 512 bytes.
+        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", kib * 2);
+        let mut shell = without_settings(Command::new("sh"));
+        shell.args(["-c", &script]).arg(run.get_program()).args(run.get_args());
+        Daemon::follow(shell)
+    }
+    /// Where the daemon listens, and the key that lets an operator in.
+    pub fn access(&self) -> (String, String) {
+        let text = std::fs::read_to_string(self.path("tradebridge.db.admin")).unwrap();
+        let access: Value = serde_json::from_str(&text).unwrap();
+        (format!("http://{}", access["address"].as_str().unwrap()), access["token"].as_str().unwrap().to_owned())
+    }
+}
+
+impl Daemon {
+    fn follow(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -123,18 +149,18 @@ impl Site {
                 }
             }
         });
-        Daemon { child, lines, seen: Vec::new() }
+        Self { child, lines, seen: Vec::new() }
     }
 
-    /// Where the daemon listens, and the key that lets an operator in.
-    pub fn access(&self) -> (String, String) {
-        let text = std::fs::read_to_string(self.path("tradebridge.db.admin")).unwrap();
-        let access: Value = serde_json::from_str(&text).unwrap();
-        (format!("http://{}", access["address"].as_str().unwrap()), access["token"].as_str().unwrap().to_owned())
+    /// Limits from now on how large files may grow, in bytes; without, there is room again.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        // The soft limit alone: any user may raise that again.
+        let pid = self.child.id().to_string();
+        let done = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:")]).status().unwrap();
+        assert!(done.success());
     }
-}
 
-impl Daemon {
     /// Waits for a line of the log. Lines before it are gone.
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         self.seen.clear();
@@ -144,6 +170,15 @@ impl Daemon {
                 Ok(line) => self.seen.push(line),
                 Err(error) => panic!("{error}; the daemon said {:#?}", self.seen),
             }
+        }
+    }
+
+    /// The next line of the log; none once the process has ended.
+    pub fn next(&mut self) -> Option<Value> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the daemon neither says anything nor ends"),
         }
     }
 
@@ -179,7 +214,7 @@ impl Drop for Daemon {
     }
 }
 
-const ENTITIES: [&str; 9] = [
+pub const ENTITIES: [&str; 9] = [
     "customer",
     "address",
     "contact",

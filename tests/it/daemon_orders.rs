@@ -8,30 +8,30 @@ use serde_json::{Value, json};
 use crate::daemon::{Daemon, PATIENCE, Site, root};
 
 /// A shop's side of the API.
-struct Shop {
-    http: reqwest::Client,
-    address: String,
+pub struct Shop {
+    pub http: reqwest::Client,
+    pub address: String,
 }
 
 impl Shop {
-    fn of(site: &Site) -> Self {
+    pub fn of(site: &Site) -> Self {
         Self { http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(), address: site.access().0 }
     }
 
-    async fn post(&self, order: &Value) -> reqwest::Result<(u16, Value)> {
+    pub async fn post(&self, order: &Value) -> reqwest::Result<(u16, Value)> {
         let request = self.http.post(format!("{}/v1/orders", self.address)).bearer_auth("tb_demo_key").json(order);
         let response = request.send().await?;
         Ok((response.status().as_u16(), response.json().await?))
     }
 
-    async fn order(&self, reference: &str) -> Value {
+    pub async fn order(&self, reference: &str) -> Value {
         let request = self.http.get(format!("{}/v1/orders?reference={reference}", self.address));
         let answer: Value = request.bearer_auth("tb_demo_key").send().await.unwrap().json().await.unwrap();
         answer["items"][0].clone()
     }
 }
 
-fn order(reference: &str) -> Value {
+pub fn order(reference: &str) -> Value {
     json!({
         "reference": reference, "customer": "10000", "customer_order_number": "PO 7", "currency": "EUR",
         "lines": [
@@ -42,7 +42,7 @@ fn order(reference: &str) -> Value {
 }
 
 /// Orders in a directory as the ERP sees them. A process that is killed may leave a hidden file of its own.
-fn files(directory: &Path) -> BTreeMap<String, String> {
+pub fn files(directory: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -5,6 +5,7 @@
 mod admin;
 mod api;
 mod architecture;
+mod bad_input;
 mod bmecat;
 mod cli;
 mod connectors;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
 use super::origin::{Origin, cut, field};
-use super::{Encoding, LONGEST_FIELD, MOST_COLUMNS, ReadError, Reader, decoded};
+use super::{Encoding, LONGEST_FIELD, LONGEST_RECORD, MOST_COLUMNS, ReadError, Reader, decoded};
 use crate::record::{Map, Record};
 
 /// How a table is written.
@@ -79,7 +79,15 @@ impl CsvReader {
             .flexible(true)
             // Lines end with LF; the CR in front is taken off the last field, so that line numbers stay right.
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(Limited { text, since_mark: 0, in_field: 0, delimiter: format.delimiter, columns: 1 });
+            .from_reader(Limited {
+                text,
+                delimiter: format.delimiter,
+                quote: format.quote,
+                at: At::Start,
+                in_field: 0,
+                in_record: 0,
+                columns: 1,
+            });
         let mut row = StringRecord::new();
         let names: Vec<Arc<str>> = if let Some(columns) = &format.columns {
             columns.iter().map(|c| Arc::from(c.as_str())).collect()
@@ -185,31 +193,62 @@ impl std::fmt::Debug for CsvReader {
 /// Stops a runaway quote or a table with too many columns before it fills the memory.
 struct Limited {
     text: Box<dyn Read + Send>,
-    /// Bytes since the last line end: of one line that has no end, or of one quoted field without one.
-    since_mark: usize,
-    in_field: usize,
     delimiter: u8,
+    quote: u8,
+    at: At,
+    /// Bytes since the field began.
+    in_field: usize,
+    /// Bytes since the record began.
+    in_record: usize,
     columns: usize,
+}
+
+/// Where in a field a byte stands, as the `csv` crate takes it: a quote opens a field only as its first byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote within quotes: the end of them, or the first of two that stand for one.
+    Quote,
+}
+
+impl Limited {
+    fn step(&mut self, byte: u8) {
+        self.in_record += 1;
+        self.in_field += 1;
+        if byte == self.quote {
+            self.at = match self.at {
+                At::Start | At::Quote => At::Quoted,
+                At::Quoted => At::Quote,
+                At::Plain => At::Plain,
+            };
+        } else if self.at == At::Quoted {
+            // Whatever stands within quotes is content.
+        } else if byte == b'\n' {
+            (self.at, self.in_field, self.in_record, self.columns) = (At::Start, 0, 0, 1);
+        } else if byte == self.delimiter {
+            (self.at, self.in_field) = (At::Start, 0);
+            self.columns += 1;
+        } else {
+            self.at = At::Plain;
+        }
+    }
 }
 
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.text.read(buffer)?;
         for byte in &buffer[..count] {
-            self.since_mark += 1;
-            self.in_field += 1;
-            if *byte == b'\n' {
-                (self.since_mark, self.in_field, self.columns) = (0, 0, 1);
-            } else if *byte == self.delimiter {
-                self.columns += 1;
-                self.in_field = 0;
-            }
+            self.step(*byte);
             if self.in_field > LONGEST_FIELD {
                 return Err(refused(format!("a field is longer than {LONGEST_FIELD} bytes; a quote may be missing")));
             }
-            // Delimiters within quotes count too: a line of ordinary text stays far below.
-            if self.columns > MOST_COLUMNS && self.since_mark < LONGEST_FIELD {
+            if self.columns > MOST_COLUMNS {
                 return Err(refused(format!("a line has more than {MOST_COLUMNS} columns; check the delimiter")));
+            }
+            if self.in_record > LONGEST_RECORD {
+                return Err(refused(format!("a record is longer than {LONGEST_RECORD} bytes; check how lines end")));
             }
         }
         Ok(count)
@@ -296,6 +335,13 @@ mod tests {
     fn sizes_are_limited() {
         let long = format!("Nr;Naam\n1;\"{}", "x".repeat(LONGEST_FIELD + 10));
         assert!(read(long, &semicolons()).pop().unwrap().unwrap_err().contains("longer than"));
+        let unclosed = format!("Nr;Naam\n1;\"{}", "x;y\n".repeat(LONGEST_FIELD / 4 + 1));
+        let found = read(unclosed, &semicolons());
+        assert!(found[0].clone().unwrap_err().contains("a field is longer than"), "{found:?}");
+        // Quotes within a field are content, and so is whatever quotes enclose.
+        let long = "x".repeat(1000);
+        let inches = format!("1;2\" buis {long}\n\"2\";\"a;\"\"\nb\"\n\"3\"\"\";\n").repeat(LONGEST_FIELD / 1000);
+        assert!(read(format!("Nr;Naam\n{inches}"), &semicolons()).iter().all(Result::is_ok));
         let wide = ";".repeat(1_000_000);
         assert!(read(wide, &semicolons()).pop().unwrap().unwrap_err().contains("columns"));
     }

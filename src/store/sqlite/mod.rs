@@ -18,9 +18,11 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Connection as _, Row as _, Sqlite, Transaction};
 
+use super::error::code;
 use super::{Result, StoreError};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/sqlite/migrations");
@@ -61,21 +63,28 @@ impl SqliteStore {
             .busy_timeout(BUSY)
             .statement_cache_capacity(256);
         let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(BUSY);
-        let writer = pool(1).connect_with(options.clone()).await.map_err(|e| opening(path, e))?;
+        // SQLite rolls a transaction back itself where its disk fails; the driver goes on counting it. Such a connection
+        // would refuse every transaction from then on, and another one takes its place.
+        let writer = pool(1).before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
+        let writer = writer.connect_with(options.clone()).await.map_err(|e| opening(path, e))?;
         let sound: String =
             sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&writer).await.map_err(|e| opening(path, e))?;
         if sound != "ok" {
             return Err(StoreError::Damaged { path: path.to_owned(), message: sound });
         }
         if migrate {
-            MIGRATIONS.run(&writer).await?;
+            MIGRATIONS.run(&writer).await.map_err(|e| match e {
+                MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) if is_trouble(&e) => opening(path, e),
+                e => e.into(),
+            })?;
         } else {
             check_version(&writer).await?;
         }
         sqlx::query("INSERT INTO store (one, epoch, sequence) VALUES (1, ?, 0) ON CONFLICT DO NOTHING")
             .bind(new_epoch())
             .execute(&writer)
-            .await?;
+            .await
+            .map_err(|e| opening(path, e))?;
         let reader = pool(READERS).connect_with(options.read_only(true)).await.map_err(|e| opening(path, e))?;
         Ok(Self { writer, reader, _lock: lock })
     }
@@ -132,12 +141,19 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
+/// Whether the file is at fault, and not what was asked of it.
+fn is_trouble(error: &sqlx::Error) -> bool {
+    matches!(code(error).map(|c| c & 0xff), Some(8 | 10 | 11 | 13 | 14 | 26))
+}
+
 fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     // SQLITE_CORRUPT and SQLITE_NOTADB, https://www.sqlite.org/rescode.html
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|c| c.parse::<i32>().ok());
-    match code.map(|c| c & 0xff) {
+    // Its extended codes keep the kind in the lowest byte: SQLITE_READONLY, _IOERR, _FULL and _CANTOPEN.
+    match code(&error).map(|c| c & 0xff) {
         Some(11 | 26) => StoreError::Damaged { path: path.to_owned(), message: error.to_string() },
-        Some(14 | 8) => StoreError::Open { path: path.to_owned(), source: std::io::Error::other(error.to_string()) },
+        Some(8 | 10 | 13 | 14) => {
+            StoreError::Open { path: path.to_owned(), source: std::io::Error::other(error.to_string()) }
+        }
         _ => error.into(),
     }
 }
