@@ -3,8 +3,7 @@
 
 use tokio::sync::mpsc;
 
-use super::page::unreadable_digest;
-use super::run::SyncError;
+use super::error::SyncError;
 use crate::connector::format::{ReadError, Reader};
 use crate::mapping::{Mapping, Setting};
 use crate::record::{Map, Place, Record};
@@ -105,4 +104,21 @@ pub(super) fn next(reader: &mut dyn Reader) -> Result<Option<Taken>, SyncError> 
             Err(SyncError::Source { place: place.to_string(), message })
         }
     }
+}
+
+/// Where a record stands is part of what makes an unreadable one the same as before.
+fn unreadable_digest(place: &Place, reason: &str, salt: &[u8]) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    for part in [salt, place.to_string().as_bytes(), reason.as_bytes()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    first(hasher.finalize().as_bytes())
+}
+
+/// The beginning of a hash.
+pub(super) fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
+    let mut start = [0; N];
+    start.copy_from_slice(&bytes[..N]);
+    start
 }

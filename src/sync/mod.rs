@@ -3,6 +3,7 @@
 //! What does not live here: reading records (`connector`), turning them into parts (`mapping`), keeping them
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
+mod error;
 mod guard;
 mod keyed;
 mod page;
@@ -13,9 +14,10 @@ mod run;
 mod schedule;
 mod scope;
 
+pub use error::SyncError;
 pub use guard::{Verdict, judge};
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
 pub use pull::{Previewed, Pulled, Puller};
-pub use run::{Ended, Job, SyncError, approve, finish, refuse};
+pub use run::{Ended, Job, approve, finish, refuse};
 pub use schedule::{Due, Schedule};
 pub use scope::{Scopes, ShopScope, digest as scope_digest};

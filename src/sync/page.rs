@@ -6,14 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
 
-use super::keyed::Keyed;
+use super::error::SyncError;
+use super::keyed::{Keyed, first};
 use super::prices;
-use super::run::SyncError;
 use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
-use crate::record::{Place, Value};
+use crate::record::Value;
 use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection, Run, Store};
 
 /// In the list of what was seen, rejections stand above this, parts below.
@@ -396,16 +396,6 @@ fn place(part: &Mapped) -> (Key, String) {
     (Key::new(part.company.clone(), part.identity.number.clone()), part.identity.part.clone())
 }
 
-/// Where a record stands is part of what makes an unreadable one the same as before.
-pub(super) fn unreadable_digest(place: &Place, reason: &str, salt: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    for part in [salt, place.to_string().as_bytes(), reason.as_bytes()] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    first(hasher.finalize().as_bytes())
-}
-
 fn short_digest(texts: &[&str]) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for text in texts {
@@ -413,12 +403,6 @@ fn short_digest(texts: &[&str]) -> u64 {
         hasher.update(text.as_bytes());
     }
     u64::from_le_bytes(first(hasher.finalize().as_bytes()))
-}
-
-fn first<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
-    let mut start = [0; N];
-    start.copy_from_slice(&bytes[..N]);
-    start
 }
 
 fn bytes(seen: &RoaringTreemap) -> Result<Vec<u8>, SyncError> {

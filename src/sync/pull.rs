@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 
+use super::error::SyncError;
 use super::keyed;
 use super::plan::{Plan, Pull};
-use super::run::{Ended, Job, SyncError, approve, finish, refuse};
+use super::run::{Ended, Job, approve, finish, refuse};
 use crate::connector::Offer;
 use crate::mapping::Outcome;
 use crate::model::Key;

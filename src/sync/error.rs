@@ -1,0 +1,51 @@
+//! Why a run is not executed, approved or refused.
+
+use crate::connector::ConnectorError;
+use crate::store::StoreError;
+
+/// Why a run could not be executed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The connection cannot be read from.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// The source cannot be read any further.
+    #[error("{place}: {message}")]
+    Source {
+        /// Where.
+        place: String,
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The source was not the same at the end as at the beginning.
+    #[error("{0}")]
+    Moved(String),
+    /// A part of the run ended without a result.
+    #[error("{0} ended without a result")]
+    Stopped(&'static str),
+    /// The daemon stops: the run goes on from its last page when it is executed again.
+    #[error("the run was stopped after a page; the next one goes on from there")]
+    Interrupted,
+    /// The run is not in a state in which it can be approved or refused.
+    #[error("run {id} is {state}, not held; `tradebridge runs list` shows what is held")]
+    NotHeld {
+        /// The run.
+        id: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// There is no such run.
+    #[error("there is no run {0}; `tradebridge runs list` shows the runs")]
+    NoRun(String),
+}
+
+impl SyncError {
+    /// The list of seen parts that a run left behind cannot be read.
+    pub(super) fn unreadable(error: &dyn std::fmt::Display) -> Self {
+        StoreError::Unreadable { what: "list of seen parts", message: error.to_string() }.into()
+    }
+}
