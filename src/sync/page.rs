@@ -19,6 +19,9 @@ use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection
 /// In the list of what was seen, rejections stand above this, parts below.
 const REJECTIONS: u64 = 1 << 63;
 
+/// Pages that cannot all be under way between comparing and the end of storing: far more than are ever ahead.
+const UNDER_WAY: u32 = 16;
+
 /// Digest of a rejection whose reason lies outside its row: it is tried again each time.
 const AGAIN: [u8; 16] = [0; 16];
 
@@ -31,6 +34,9 @@ pub(super) struct Progress {
     new: HashSet<u64>,
     /// Digests of canonical keys that records of this run claim anew, with the digests of those records' source keys.
     claimed: HashMap<u64, u64>,
+    /// The same of the pages before.
+    older_new: HashSet<u64>,
+    older_claimed: HashMap<u64, u64>,
     /// Digests of source keys with staged differences, in a run over changes: there the newest record of a key counts.
     staged: HashSet<u64>,
     /// Whether earlier pages were compared by a process that broke off: what they staged is not known here.
@@ -73,6 +79,28 @@ impl Progress {
     /// Whether a rejection was found again.
     pub(super) fn has_rejection(&self, id: i64) -> bool {
         self.seen.contains(REJECTIONS | id.unsigned_abs())
+    }
+
+    /// In a first load the store itself knows the keys of committed pages: only those of pages under way are kept, so
+    /// that memory does not grow with the source.
+    fn forget_committed(&mut self, run: &Run) {
+        if run.loading && run.pages.is_multiple_of(UNDER_WAY) {
+            self.older_new = std::mem::take(&mut self.new);
+            self.older_claimed = std::mem::take(&mut self.claimed);
+        }
+    }
+
+    /// Whether a source key is new in this run; it is known from now on.
+    fn is_new(&mut self, source_key: u64) -> bool {
+        !self.older_new.contains(&source_key) && self.new.insert(source_key)
+    }
+
+    /// Whether a canonical key is free for a source key; it is claimed from now on.
+    fn claim(&mut self, canonical: u64, source_key: u64) -> bool {
+        match self.older_claimed.get(&canonical) {
+            Some(owner) => *owner == source_key,
+            None => *self.claimed.entry(canonical).or_insert(source_key) == source_key,
+        }
     }
 
     /// The difference that deletes a stored part.
@@ -125,6 +153,7 @@ impl Comparer<'_> {
     ) -> Result<Page, SyncError> {
         let mut page = Draft { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } };
         run.counts.read += records.len() as u64;
+        progress.forget_committed(run);
         let candidates = self.recognise(run, progress, &mut page, records).await?;
         let mapped = self.map(candidates).await?;
         let owners = self.owners(run.kind, &mapped).await?;
@@ -149,9 +178,8 @@ impl Comparer<'_> {
             let place = place(&part);
             let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
             let claimed_twice = !own && {
-                let (canonical, source) =
-                    (short_digest(&[&place.0.to_string(), &place.1]), short_digest(&[&candidate.keyed.key]));
-                *progress.claimed.entry(canonical).or_insert(source) != source
+                let canonical = short_digest(&[&place.0.to_string(), &place.1]);
+                !progress.claim(canonical, short_digest(&[&candidate.keyed.key]))
             };
             if let Some((connection, source_key)) = owners.get(&place).filter(|_| !own) {
                 let reason = format!(
@@ -225,7 +253,7 @@ impl Comparer<'_> {
                 && match &known {
                     // In a first load whatever is stored came from this very run.
                     Some(known) => run.loading || progress.has_part(known.id),
-                    None => !progress.new.insert(source_key),
+                    None => !progress.is_new(source_key),
                 };
             if twice {
                 let reason = format!("the key '{}' is there twice; the first record is taken", keyed.key);

@@ -255,6 +255,23 @@ async fn two_records_with_one_canonical_key_are_not_both_taken() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_there_twice_is_found_over_any_distance_in_a_first_load() {
+    let bridge = Bridge::new().await;
+    bridge.edit("prijsafspraken.csv", |lines| {
+        let rows = lines[1..].to_vec();
+        for copy in 1..6 {
+            lines.extend(rows.iter().map(|row| [copy.to_string().as_bytes(), row].concat()));
+        }
+        lines.push(rows[0].clone());
+        lines.push(rows[4000].clone());
+    });
+    let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
+    assert_eq!((run.counts.created, run.counts.rejected, run.counts.superseded), (6 * 7629, 2, 0));
+    let reasons = bridge.store.rejections(Some(run.source), 0, 5).await.unwrap();
+    assert!(reasons.iter().all(|r| r.reason.contains("is there twice")), "{reasons:?}");
+}
+
+#[tokio::test]
 async fn a_file_that_grows_while_it_is_read_does_not_count() {
     let bridge = Bridge::new().await;
     bridge.pull("credit", "kredieten.csv").await;
