@@ -59,7 +59,7 @@ pub struct Bridge {
     stop: watch::Receiver<bool>,
     pub(super) started_at: Timestamp,
     /// What is known of pulls and connections in this process.
-    pub(super) known: Mutex<Known>,
+    known: Mutex<Known>,
 }
 
 /// What is known of pulls and connections in this process.

@@ -78,9 +78,7 @@ impl OrderTarget for ErpTarget {
     }
 
     async fn probe(&self) -> Result<(), String> {
-        let faults: Vec<String> =
-            self.route.link.connector.probe().await.into_iter().filter_map(|probe| probe.problem).collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+        self.route.link.probe().await
     }
 }
 

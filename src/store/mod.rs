@@ -109,9 +109,6 @@ pub trait Runs: Send + Sync {
     /// What a source was read from to its end.
     async fn taken(&self, source: SourceId) -> Result<Vec<Taken>>;
 
-    /// Notes what needs no reading as taken: a newer complete content stands in its place.
-    async fn take(&self, source: SourceId, taken: &Taken) -> Result<()>;
-
     /// Forgets what was taken before an instant, but for these identities.
     async fn forget_taken(&self, source: SourceId, before: Timestamp, but: &[Value]) -> Result<()>;
 }

@@ -134,6 +134,13 @@ struct Candidate {
     rejected: Option<KnownRejection>,
 }
 
+impl Candidate {
+    /// Whether what is stored under the record's key stands at this place already.
+    fn owns(&self, place: &(Key, String)) -> bool {
+        self.known.as_ref().is_some_and(|known| known.key == place.0 && known.part == place.1)
+    }
+}
+
 /// Compares pages of one run with the store.
 pub(super) struct Comparer<'a> {
     pub store: &'a Arc<dyn Store>,
@@ -176,7 +183,7 @@ impl Comparer<'_> {
                 Ok(Outcome::Part(part)) => part,
             };
             let place = place(&part);
-            let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
+            let own = candidate.owns(&place);
             let claimed_twice = !own && {
                 let canonical = short_digest(&[&place.0.to_string(), &place.1]);
                 !progress.claim(canonical, short_digest(&[&candidate.keyed.key]))
@@ -317,8 +324,7 @@ impl Comparer<'_> {
             .filter_map(|(candidate, outcome)| match outcome {
                 Ok(Outcome::Part(part)) => {
                     let place = place(part);
-                    let own = candidate.known.as_ref().is_some_and(|k| k.key == place.0 && k.part == place.1);
-                    (!own).then_some(place)
+                    (!candidate.owns(&place)).then_some(place)
                 }
                 _ => None,
             })

@@ -197,7 +197,12 @@ impl Loader<'_> {
             let (connector, stream) = (&link.config.connector, &mapping.stream);
             let message =
                 format!("{} reads the stream '{stream}', which the connector '{connector}' lacks", mapping.file);
-            self.missing(&at, message, stream, streams);
+            match link.connector.lacking(stream) {
+                Some(setting) => {
+                    self.problems.push(self.config.source.document.problem(&at, message).hint(setting));
+                }
+                None => self.missing(&at, message, stream, streams),
+            }
             return None;
         }
         let schedule = Schedule { every: sync.every, full: sync.full.clone(), zone: link.zone.clone() };
@@ -209,7 +214,9 @@ impl Loader<'_> {
         if link.connector.action(ORDER_ACTION).is_none() {
             let message =
                 format!("orders go to '{}', whose connector '{connector}' has no action '{ORDER_ACTION}'", link.name);
-            self.problems.push(self.config.source.document.problem(at, message));
+            let mut problem = self.config.source.document.problem(at, message);
+            problem.hint = link.connector.lacking(ORDER_ACTION);
+            self.problems.push(problem);
             return None;
         }
         let document = self.mapping_file(at, &format!("{connector}/{ORDER_ACTION}"))?;
@@ -250,6 +257,15 @@ impl Loader<'_> {
 }
 
 impl Link {
+    /// Whether the connection can be used; otherwise everything that is wrong, and what to do.
+    ///
+    /// # Errors
+    /// The faults, in words.
+    pub async fn probe(&self) -> Result<(), String> {
+        let faults: Vec<String> = self.connector.probe().await.into_iter().filter_map(|probe| probe.problem).collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+    }
+
     fn new(config: &Connection, connector: Connector) -> Self {
         let setting = Setting {
             company: config.company.clone().unwrap_or_default(),

@@ -10,7 +10,7 @@ use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
     Difference, Feed, KnownRejection, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter,
-    RunState, Runs, Source, StoreError, Taken,
+    RunState, Runs, Source, StoreError,
 };
 
 struct Fixture {
@@ -295,7 +295,9 @@ async fn what_was_taken_is_known_until_it_is_forgotten() {
     f.store.begin_run(&run).await.unwrap();
     assert!(f.store.taken(f.source.id).await.unwrap().is_empty());
     f.store.finish_run(&run).await.unwrap();
-    f.store.take(f.source.id, &Taken { identity: identity(2), mapping: "m".to_owned() }).await.unwrap();
+    let refused = Run { id: "refused".to_owned(), place: Some(identity(2)), ..f.run(&f.source) };
+    f.store.end_run(&Run { place: Some(identity(3)), ..f.run(&f.source) }, false).await.unwrap();
+    f.store.end_run(&refused, true).await.unwrap();
     let taken = f.store.taken(f.source.id).await.unwrap();
     assert_eq!(taken.iter().map(|t| &t.identity).collect::<Vec<_>>(), [&identity(1), &identity(2)]);
     assert_eq!(taken[0].mapping, run.mapping);

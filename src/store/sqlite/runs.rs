@@ -207,12 +207,6 @@ impl Runs for SqliteStore {
             .collect()
     }
 
-    async fn take(&self, source: SourceId, taken: &Taken) -> Result<()> {
-        let mut tx = self.write().await?;
-        take(&mut tx, source, taken).await?;
-        Ok(tx.commit().await?)
-    }
-
     async fn forget_taken(&self, source: SourceId, before: Timestamp, but: &[Value]) -> Result<()> {
         let mut tx = self.write().await?;
         let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM taken WHERE source = ");
