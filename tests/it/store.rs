@@ -1,42 +1,45 @@
-//! The store's semantics, over a real SQLite file: whatever engine stands behind the traits must pass these.
-
-use std::path::Path;
+//! The store's semantics: whatever engine stands behind the traits must pass these.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
-    Difference, Feed, KnownRejection, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter,
-    RunState, Runs, Source, StoreError,
+    Difference, KnownRejection, ListQuery, Operation, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source,
+    StoreError,
 };
 
+use crate::support::conformance;
+use crate::support::store::{Engine, TestStore};
+
 struct Fixture {
-    store: SqliteStore,
+    store: TestStore,
     source: Source,
-    directory: TempDir,
     runs: std::cell::Cell<u32>,
 }
 
-async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, true).await.unwrap()
-}
+conformance!(
+    an_entity_stands_in_the_feed_once_at_its_newest_sequence,
+    a_difference_against_other_content_is_superseded,
+    a_living_key_is_not_taken_from_its_owner,
+    a_change_of_a_part_is_a_change_of_its_customer,
+    a_run_goes_on_from_its_last_committed_page_after_a_crash,
+    known_keys_come_back_in_the_order_asked,
+    lists_walk_by_key_and_keep_to_companies_connections_and_targets,
+    a_rejected_record_is_kept_until_it_is_taken,
+    what_was_taken_is_known_until_it_is_forgotten,
+);
 
 impl Fixture {
-    async fn new(kind: PartKind) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(&directory.path().join("store.db")).await;
+    async fn new(engine: Engine, kind: PartKind) -> Self {
+        let store = TestStore::new(engine).await;
         let source = store.source("erp", kind.name(), kind).await.unwrap();
-        Self { store, source, directory, runs: std::cell::Cell::new(0) }
+        Self { store, source, runs: std::cell::Cell::new(0) }
     }
 
     async fn reopen(self) -> Self {
-        let Self { store, source, directory, runs } = self;
-        store.close().await;
-        drop(store);
-        Self { store: open(&directory.path().join("store.db")).await, source, directory, runs }
+        Self { store: self.store.reopen().await, ..self }
     }
 
     fn run(&self, source: &Source) -> Run {
@@ -107,9 +110,8 @@ fn customer(number: &str, name: &str) -> Value {
     json!({"number": number, "name": name})
 }
 
-#[tokio::test]
-async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let (one, two) = (customer("1", "A"), customer("2", "B"));
     assert_eq!(
         f.apply(&f.source, vec![upsert("a", "1", "", &one, None), upsert("b", "2", "", &two, None)]).await,
@@ -136,9 +138,8 @@ async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence() {
     assert_eq!(f.store.changes(0, &[], 10).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_difference_against_other_content_is_superseded() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_difference_against_other_content_is_superseded(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let (shown, now) = (customer("1", "shown"), customer("1", "now"));
     f.apply(&f.source, vec![upsert("a", "1", "", &now, None)]).await;
     let head = f.store.head().await.unwrap();
@@ -149,9 +150,8 @@ async fn a_difference_against_other_content_is_superseded() {
     assert!(f.store.changes(head.sequence, &[], 10).await.unwrap().is_empty(), "nothing was changed, nothing is fed");
 }
 
-#[tokio::test]
-async fn a_living_key_is_not_taken_from_its_owner() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_living_key_is_not_taken_from_its_owner(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let other = f.store.source("other", "customer", PartKind::Customer).await.unwrap();
     f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "ours"), None)]).await;
     assert_eq!(f.apply(&other, vec![upsert("z", "1", "", &customer("1", "theirs"), None)]).await, (0, 1));
@@ -159,9 +159,8 @@ async fn a_living_key_is_not_taken_from_its_owner() {
     assert_eq!(owner[0].as_ref().unwrap().connection, "erp");
 }
 
-#[tokio::test]
-async fn a_change_of_a_part_is_a_change_of_its_customer() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_change_of_a_part_is_a_change_of_its_customer(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "A"), None)]).await;
     let head = f.store.head().await.unwrap();
     let contacts = f.store.source("erp", "contact", PartKind::Contact).await.unwrap();
@@ -175,9 +174,8 @@ async fn a_change_of_a_part_is_a_change_of_its_customer() {
     assert_eq!(kinds, [PartKind::Customer, PartKind::Contact]);
 }
 
-#[tokio::test]
-async fn a_run_goes_on_from_its_last_committed_page_after_a_crash() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_run_goes_on_from_its_last_committed_page_after_a_crash(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let mut run = f.run(&f.source);
     f.store.begin_run(&run).await.unwrap();
     run.pages = 1;
@@ -209,9 +207,8 @@ async fn a_run_goes_on_from_its_last_committed_page_after_a_crash() {
     assert_eq!(listed.len(), 1);
 }
 
-#[tokio::test]
-async fn known_keys_come_back_in_the_order_asked() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn known_keys_come_back_in_the_order_asked(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let many: Vec<_> =
         (0..5000).map(|n| upsert(&format!("k{n}"), &n.to_string(), "", &customer(&n.to_string(), "A"), None)).collect();
     let mut run = f.run(&f.source);
@@ -231,9 +228,8 @@ async fn known_keys_come_back_in_the_order_asked() {
     assert_eq!(page.len() + rest.len(), 5000);
 }
 
-#[tokio::test]
-async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets() {
-    let f = Fixture::new(PartKind::PriceAgreement).await;
+async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::PriceAgreement).await;
     let line = |n: u32, who: &str| Difference {
         who: Some(who.to_owned()),
         what: Some("1:P".to_owned()),
@@ -259,9 +255,8 @@ async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets() {
     assert!(f.store.list(&query).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_rejected_record_is_kept_until_it_is_taken() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_rejected_record_is_kept_until_it_is_taken(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let run = f.run(&f.source);
     let rejection = Rejection {
         id: 0,
@@ -287,9 +282,8 @@ async fn a_rejected_record_is_kept_until_it_is_taken() {
     assert!(f.store.rejections(None, 0, 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_was_taken_is_known_until_it_is_forgotten() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn what_was_taken_is_known_until_it_is_forgotten(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let identity = |n: u32| json!({"file": format!("klanten-{n}.csv"), "length": "1"});
     let run = Run { place: Some(identity(1)), ..f.run(&f.source) };
     f.store.begin_run(&run).await.unwrap();
@@ -309,16 +303,17 @@ async fn what_was_taken_is_known_until_it_is_forgotten() {
 
 #[tokio::test]
 async fn a_second_process_a_damaged_file_and_an_old_schema_are_refused() {
-    let f = Fixture::new(PartKind::Customer).await;
-    let path = f.directory.path().join("store.db");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let _first = SqliteStore::open(&path, true).await.unwrap();
     assert!(matches!(SqliteStore::open(&path, true).await, Err(StoreError::Locked(_))));
 
-    let damaged = f.directory.path().join("damaged.db");
+    let damaged = directory.path().join("damaged.db");
     std::fs::write(&damaged, b"this is no database, but it is long enough to look like one".repeat(40)).unwrap();
     let error = SqliteStore::open(&damaged, true).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("restore it from a backup"));
 
-    let empty = f.directory.path().join("empty.db");
+    let empty = directory.path().join("empty.db");
     assert!(matches!(SqliteStore::open(&empty, false).await, Err(StoreError::NotMigrated { found: 0, .. })));
 }
