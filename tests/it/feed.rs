@@ -17,15 +17,15 @@ use crate::support::store::{Engine, TestStore};
 /// Sources of price agreements, each written by a task of its own.
 const PRICES: usize = 6;
 /// What each of them loads at first, in records.
-const LOADED: usize = 11_000;
+const LOADED: usize = 14_000;
 /// What each of them changes afterwards, and of that what vanishes.
-const CHANGED: usize = 5_000;
-const VANISHED: usize = 1_000;
+const CHANGED: usize = 2_500;
+const VANISHED: usize = 500;
 /// Records of a page.
 const PAGE: usize = 1_000;
 /// Customers who enter and leave the shop's scope meanwhile, and how often.
 const CUSTOMERS: usize = 100;
-const MOVES: usize = 20;
+const MOVES: usize = 8;
 
 /// What a follower learns of an entity: its newest sequence, and whether it is there.
 type Known = HashMap<(Entity, Key), (i64, bool)>;

@@ -9,6 +9,8 @@ mod bad_input;
 mod bmecat;
 mod cli;
 mod connectors;
+mod crash;
+mod crash_postgres;
 mod daemon;
 mod daemon_orders;
 mod exchange;

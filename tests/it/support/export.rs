@@ -64,7 +64,10 @@ impl Export {
             // Some customers leave the shop's scope and come back.
             |row, version| {
                 let channel = if (row + version).is_multiple_of(4) { "BALIE" } else { "B2B" };
-                format!("{};Klant {row} v{version};;;;;;;INSTAL;{channel};PG1;EUR;NL;BINNENLAND;30;;30;;V01;;", row + 10_000)
+                format!(
+                    "{};Klant {row} v{version};;;;;;;INSTAL;{channel};PG1;EUR;NL;BINNENLAND;30;;30;;V01;;",
+                    row + 10_000
+                )
             },
         );
         self.table(
@@ -90,7 +93,7 @@ impl Export {
              Variant van;Variantkenmerk;Variantwaarde;Document;Kenmerk1;Waarde1;Eenheid1;Kenmerk2;Waarde2;Eenheid2;\
              Kenmerk3;Waarde3;Eenheid3;Kenmerk4;Waarde4;Eenheid4",
             n * 2,
-            |row, version| format!("P{row};Artikel {row} v{version};;;ST;FIT;H{};A{}", ";".repeat(17), ";".repeat(17)),
+            |row, version| format!("P{row};Artikel {row} v{version};;;ST;FIT;H{}A{}", ";".repeat(17), ";".repeat(17)),
         );
         self.table(
             night,
@@ -99,7 +102,12 @@ impl Export {
              Prijs per;Vanaf aantal;Staffelsoort;Minimumbedrag;Geldig vanaf;Geldig tot;Prioriteit;Combineerbaar",
             n * 10,
             |row, version| {
-                format!("{row};CT;K;{};A;P{};N;{},{version:02};EUR;ST;1;1;V;;;;10;N", row / 10 + 10_000, row % 97, 1 + row % 9)
+                format!(
+                    "{row};CT;K;{};A;P{};N;{},{version:02};EUR;ST;1;1;V;;;;10;N",
+                    row / 10 + 10_000,
+                    row % 97,
+                    1 + row % 9
+                )
             },
         );
         self.table(

@@ -35,8 +35,13 @@ impl Place {
     pub(crate) async fn new(engine: Engine) -> Self {
         match engine {
             Engine::Sqlite => Self::Directory(tempfile::tempdir().unwrap()),
-            Engine::Postgres => Self::Schema(Schema::create(&postgres::shared()).await),
+            Engine::Postgres => Self::on(&postgres::shared()).await,
         }
+    }
+
+    /// A place on a PostgreSQL server where nothing is yet.
+    pub(crate) async fn on(server: &str) -> Self {
+        Self::Schema(Schema::create(server).await)
     }
 
     /// The store's address, as a configuration has it.
