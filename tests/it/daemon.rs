@@ -137,7 +137,8 @@ impl Site {
 }
 
 impl Daemon {
-    fn follow(mut command: Command) -> Self {
+    /// Starts a daemon by this command and listens to its log.
+    pub fn follow(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = channel();

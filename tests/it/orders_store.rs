@@ -1,32 +1,17 @@
-//! What the order path needs of a store, whatever engine stands behind the traits: each check takes `&dyn Store`, and
-//! each engine runs all of them.
+//! What the order path needs of a store, whatever engine stands behind the traits.
 
 use jiff::Timestamp;
 use serde_json::json;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key};
-use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
     Advance, AttemptCount, Conflict, Cursor, DeadLetter, Intaken, LineAnswer, Message, NewOrder, OrderDocument,
-    OrderFilter, OrderState, Step, Store, StoredOrder, Transition,
+    OrderFilter, OrderState, Step, StoredOrder, Transition,
 };
 use uuid::Uuid;
 
-/// Runs a check against every engine.
-macro_rules! conformance {
-    ($($check:ident),+ $(,)?) => {
-        mod sqlite {
-            $(
-                #[tokio::test]
-                async fn $check() {
-                    let directory = tempfile::tempdir().unwrap();
-                    let store = super::SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap();
-                    super::$check(&store).await;
-                }
-            )+
-        }
-    };
-}
+use crate::support::conformance;
+use crate::support::store::{Engine, TestStore};
 
 conformance!(
     an_order_is_stored_with_its_transitions_and_its_message,
@@ -95,7 +80,7 @@ fn new(order: StoredOrder) -> NewOrder {
     NewOrder { transitions, publish: order.state == OrderState::Queued, order }
 }
 
-async fn stored(store: &dyn Store, order: StoredOrder) -> StoredOrder {
+async fn stored(store: &TestStore, order: StoredOrder) -> StoredOrder {
     assert_eq!(store.accept(&new(order.clone())).await.unwrap(), Intaken::New);
     order
 }
@@ -117,7 +102,7 @@ fn to(order: &StoredOrder, state: OrderState, time: Timestamp) -> Advance {
     }
 }
 
-async fn moved(store: &dyn Store, advance: Advance) -> StoredOrder {
+async fn moved(store: &TestStore, advance: Advance) -> StoredOrder {
     store.advance(&advance).await.unwrap().unwrap()
 }
 
@@ -125,11 +110,12 @@ fn message(order: &StoredOrder) -> Message {
     Message { order: order.id.clone(), generation: order.generation }
 }
 
-async fn due(store: &dyn Store, now: Timestamp) -> Vec<Message> {
+async fn due(store: &TestStore, now: Timestamp) -> Vec<Message> {
     store.due("erp", now, 100).await.unwrap().into_iter().map(|due| due.message).collect()
 }
 
-async fn an_order_is_stored_with_its_transitions_and_its_message(store: &dyn Store) {
+async fn an_order_is_stored_with_its_transitions_and_its_message(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, StoredOrder { idempotency_key: Some("k1".to_owned()), ..order("A-1") }).await;
     let held = StoredOrder { state: OrderState::Held, reason: Some("blocked".to_owned()), ..order("A-2") };
     let held = stored(store, held).await;
@@ -144,7 +130,8 @@ async fn an_order_is_stored_with_its_transitions_and_its_message(store: &dyn Sto
     assert_eq!(store.due_connections(at(0)).await.unwrap(), ["erp"]);
 }
 
-async fn a_reference_or_key_belongs_to_one_order(store: &dyn Store) {
+async fn a_reference_or_key_belongs_to_one_order(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let keyed = |reference: &str, key: &str| StoredOrder { idempotency_key: Some(key.to_owned()), ..order(reference) };
     let one = stored(store, keyed("A-1", "k1")).await;
     let two = stored(store, keyed("A-2", "k2")).await;
@@ -165,7 +152,8 @@ async fn a_reference_or_key_belongs_to_one_order(store: &dyn Store) {
     assert_eq!(store.transitions(&one.id).await.unwrap().len(), 2, "nothing was added");
 }
 
-async fn only_one_of_many_changes_wins(store: &dyn Store) {
+async fn only_one_of_many_changes_wins(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     let claims = (0..20).map(|_| async {
         store.claim(&Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(1)) }).await.unwrap()
@@ -181,7 +169,8 @@ async fn only_one_of_many_changes_wins(store: &dyn Store) {
     assert!(due(store, at(9)).await.is_empty(), "what is being sent has no message");
 }
 
-async fn a_claim_waits_for_its_time(store: &dyn Store) {
+async fn a_claim_waits_for_its_time(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = StoredOrder { not_before: Some(at(10)), ..order("A-1") };
     let one = stored(store, one).await;
     assert_eq!(store.claim(&to(&one, OrderState::Sending, at(9))).await.unwrap(), None);
@@ -192,7 +181,8 @@ async fn a_claim_waits_for_its_time(store: &dyn Store) {
     assert_eq!(store.next_due(at(0)).await.unwrap(), None);
 }
 
-async fn a_change_takes_along_what_belongs_to_it(store: &dyn Store) {
+async fn a_change_takes_along_what_belongs_to_it(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     let sending = moved(store, Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(1)) }).await;
     let queued = Advance {
@@ -226,7 +216,8 @@ async fn a_change_takes_along_what_belongs_to_it(store: &dyn Store) {
     assert!(store.orders_by_erp_number("erp", "NL02", "VO1").await.unwrap().is_empty());
 }
 
-async fn several_steps_are_one_change(store: &dyn Store) {
+async fn several_steps_are_one_change(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     let steps = [OrderState::Unknown, OrderState::Accepted];
     let steps = steps.map(|to| Step { to, cause: format!("to {to}") }).to_vec();
@@ -237,7 +228,8 @@ async fn several_steps_are_one_change(store: &dyn Store) {
     assert_eq!(told, [(OrderState::Queued, OrderState::Unknown), (OrderState::Unknown, OrderState::Accepted)]);
 }
 
-async fn a_postponed_order_keeps_its_state_and_has_a_new_message(store: &dyn Store) {
+async fn a_postponed_order_keeps_its_state_and_has_a_new_message(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     let later = store.postpone(&one.id, one.state, one.generation, at(30), "not yet").await.unwrap().unwrap();
     assert_eq!((later.state, later.generation, later.postponed), (OrderState::Queued, 2, 1));
@@ -248,7 +240,8 @@ async fn a_postponed_order_keeps_its_state_and_has_a_new_message(store: &dyn Sto
     assert_eq!(store.transitions(&one.id).await.unwrap().len(), 2, "it is no transition");
 }
 
-async fn what_nobody_acted_on_becomes_due_again(store: &dyn Store) {
+async fn what_nobody_acted_on_becomes_due_again(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     store.published(at(1), &[(message(&one), at(61))]).await.unwrap();
     assert!(due(store, at(60)).await.is_empty());
@@ -264,7 +257,8 @@ async fn what_nobody_acted_on_becomes_due_again(store: &dyn Store) {
     assert_eq!(due(store, at(2)).await.len(), 1, "another generation's publication says nothing");
 }
 
-async fn an_order_without_a_message_gets_one_again(store: &dyn Store) {
+async fn an_order_without_a_message_gets_one_again(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let lost = new(StoredOrder { not_before: Some(at(5)), ..order("A-1") });
     store.accept(&NewOrder { publish: false, ..lost.clone() }).await.unwrap();
     stored(store, order("A-2")).await;
@@ -276,7 +270,8 @@ async fn an_order_without_a_message_gets_one_again(store: &dyn Store) {
     assert!(due(store, at(5)).await.contains(&message(&lost.order)));
 }
 
-async fn lists_are_filtered_and_paged(store: &dyn Store) {
+async fn lists_are_filtered_and_paged(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let mut ids = Vec::new();
     for n in 0..5 {
         let accepted_at = at(n);
@@ -311,7 +306,8 @@ async fn lists_are_filtered_and_paged(store: &dyn Store) {
     assert!(store.pursued_since_before("erp", &[OrderState::Unknown], at(9), 10).await.unwrap().is_empty());
 }
 
-async fn counts_tell_states_and_ages(store: &dyn Store) {
+async fn counts_tell_states_and_ages(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     stored(store, StoredOrder { accepted_at: at(5), ..order("A-1") }).await;
     stored(store, StoredOrder { accepted_at: at(3), ..order("A-2") }).await;
     let submitted = StoredOrder { state: OrderState::Submitted, submitted_at: Some(at(8)), ..order("A-3") };
@@ -321,7 +317,8 @@ async fn counts_tell_states_and_ages(store: &dyn Store) {
     assert_eq!(told, [(OrderState::Queued, 2, at(3), None), (OrderState::Submitted, 1, at(0), Some(at(8)))]);
 }
 
-async fn an_overdue_answer_is_flagged_once(store: &dyn Store) {
+async fn an_overdue_answer_is_flagged_once(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let waiting = StoredOrder { state: OrderState::Submitted, submitted_at: Some(at(0)), ..order("A-1") };
     let waiting = stored(store, waiting).await;
     assert!(store.flag_overdue("erp", at(0)).await.unwrap().is_empty());
@@ -335,7 +332,8 @@ async fn an_overdue_answer_is_flagged_once(store: &dyn Store) {
     assert!(!accepted.overdue, "an alarm is over when the order moves on");
 }
 
-async fn what_the_erp_says_is_kept_beside_the_state(store: &dyn Store) {
+async fn what_the_erp_says_is_kept_beside_the_state(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     assert_eq!(store.position("answers").await.unwrap(), None);
     for sequence in [3, 9] {
@@ -365,7 +363,8 @@ async fn what_the_erp_says_is_kept_beside_the_state(store: &dyn Store) {
     assert!(store.documents("second", "NL01", "VO2").await.unwrap().is_empty());
 }
 
-async fn answers_that_do_not_fit_are_kept_until_they_do(store: &dyn Store) {
+async fn answers_that_do_not_fit_are_kept_until_they_do(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     let key = Key::new("NL01", "VO1");
     let conflict = |reason: &str, order: Option<&str>| Conflict {
@@ -386,7 +385,8 @@ async fn answers_that_do_not_fit_are_kept_until_they_do(store: &dyn Store) {
     assert!(store.conflicts(None, 10).await.unwrap().is_empty());
 }
 
-async fn a_dead_letter_leaves_circulation_and_comes_back(store: &dyn Store) {
+async fn a_dead_letter_leaves_circulation_and_comes_back(engine: Engine) {
+    let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
     let letter = |message: Option<Message>| DeadLetter {
         id: Uuid::now_v7().to_string(),

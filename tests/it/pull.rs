@@ -1,15 +1,25 @@
 //! Pulls over a plan of real files: deltas in their order, files that feed two streams, holds and decisions.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tradebridge::config::{Config, Document};
 use tradebridge::model::{Entity, Key};
-use tradebridge::store::sqlite::SqliteStore;
-use tradebridge::store::{RunState, Store};
+use tradebridge::store::RunState;
 use tradebridge::sync::{Plan, Pulled, Puller};
+
+use crate::support::conformance;
+use crate::support::store::{Engine, TestStore};
+
+conformance!(
+    deltas_are_read_in_their_order_and_put_away_when_every_stream_has_them,
+    a_held_delta_holds_up_the_later_ones_until_a_person_decides,
+    a_complete_file_is_read_again_when_it_or_its_mapping_changes,
+    of_a_file_of_changes_the_newest_record_of_a_key_counts,
+    rows_that_are_numbered_anew_keep_their_records,
+    an_older_complete_file_that_is_put_back_counts_again,
+);
 
 const MANIFEST: &str = r#"
 name = "pair"
@@ -81,12 +91,12 @@ number = "Nr"
 
 struct Bridge {
     directory: TempDir,
-    store: Arc<dyn Store>,
+    store: TestStore,
     puller: Puller,
 }
 
 impl Bridge {
-    async fn new() -> Self {
+    async fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in [
             ("connectors/pair.toml", MANIFEST),
@@ -100,9 +110,8 @@ impl Bridge {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap());
-        let puller = Puller::new(Arc::clone(&store), watch::channel(false).1);
+        let store = TestStore::new(engine).await;
+        let puller = Puller::new(store.shared(), watch::channel(false).1);
         Self { directory, store, puller }
     }
 
@@ -140,9 +149,8 @@ impl Bridge {
     }
 }
 
-#[tokio::test]
-async fn deltas_are_read_in_their_order_and_put_away_when_every_stream_has_them() {
-    let bridge = Bridge::new().await;
+async fn deltas_are_read_in_their_order_and_put_away_when_every_stream_has_them(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let plan = bridge.plan("floor = 20");
     bridge.write("in/changes-2.csv", "Nr;Name;Limit;Op\n1;Second;200;\n2;Gone;1;D\n");
     bridge.write("in/changes-10.csv", "Nr;Name;Limit;Op\n1;Third;300;\n");
@@ -161,9 +169,8 @@ async fn deltas_are_read_in_their_order_and_put_away_when_every_stream_has_them(
     }
 }
 
-#[tokio::test]
-async fn a_held_delta_holds_up_the_later_ones_until_a_person_decides() {
-    let bridge = Bridge::new().await;
+async fn a_held_delta_holds_up_the_later_ones_until_a_person_decides(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let plan = bridge.plan("floor = 1, change = '10%'");
     bridge.write("in/changes-1.csv", "Nr;Name;Limit;Op\n1;One;100;\n2;Two;100;\n");
     bridge.pull(&plan, "customer").await;
@@ -187,9 +194,8 @@ async fn a_held_delta_holds_up_the_later_ones_until_a_person_decides() {
     assert_eq!(bridge.name("4").await.as_deref(), Some("Four"), "what comes after it is");
 }
 
-#[tokio::test]
-async fn a_complete_file_is_read_again_when_it_or_its_mapping_changes() {
-    let bridge = Bridge::new().await;
+async fn a_complete_file_is_read_again_when_it_or_its_mapping_changes(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let plan = bridge.plan("floor = 20");
     bridge.write("in/products.csv", "Nr;Name\nP1;Bolt\n");
     assert_eq!(bridge.pull(&plan, "product").await.len(), 1);
@@ -209,9 +215,8 @@ async fn a_complete_file_is_read_again_when_it_or_its_mapping_changes() {
     assert_eq!(bridge.pull(&plan, "product").await[0].run.counts.created, 1, "rehearsing stored nothing");
 }
 
-#[tokio::test]
-async fn of_a_file_of_changes_the_newest_record_of_a_key_counts() {
-    let bridge = Bridge::new().await;
+async fn of_a_file_of_changes_the_newest_record_of_a_key_counts(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let plan = bridge.plan("floor = 20");
     let mut first = "Nr;Name;Limit;Op\n1;One;1;\n1;Uno;1;\n9;Nine;1;\n".to_owned();
     // The second mention of a key is pages later.
@@ -234,9 +239,8 @@ async fn of_a_file_of_changes_the_newest_record_of_a_key_counts() {
     assert_eq!(changes.len(), 1, "changed and changed back is no change: {changes:?}");
 }
 
-#[tokio::test]
-async fn rows_that_are_numbered_anew_keep_their_records() {
-    let bridge = Bridge::new().await;
+async fn rows_that_are_numbered_anew_keep_their_records(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.write("mappings/pair/product.toml", &PRODUCT.replace("key = \"Nr\"", "key = \"Row\""));
     let plan = bridge.plan("floor = 20");
     bridge.write("in/products.csv", "Row;Nr;Name\n1;P1;Bolt\n2;P2;Nut\n");
@@ -248,9 +252,8 @@ async fn rows_that_are_numbered_anew_keep_their_records() {
     assert_eq!(bridge.store.parts(Entity::Product, &keys).await.unwrap().len(), 3);
 }
 
-#[tokio::test]
-async fn an_older_complete_file_that_is_put_back_counts_again() {
-    let bridge = Bridge::new().await;
+async fn an_older_complete_file_that_is_put_back_counts_again(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let plan = bridge.plan("floor = 1, delete = '10%'");
     bridge.write("in/products-1.csv", "Nr;Name\nP1;Bolt\nP2;Nut\n");
     bridge.pull(&plan, "product").await;

@@ -1,23 +1,32 @@
-//! What a shop sees of the store, over a real SQLite file: who enters and leaves its scope, its lists, its feed.
+//! What a shop sees of the store, whatever engine stands behind it: who enters and leaves its scope, its lists, its feed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tradebridge::config::Scope;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind, identity};
-use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
-    Condition, Difference, Feed, Judged, Keys, Listing, Operation, Page, Parts, Run, RunCounts, RunState, Runs, Shops,
-    StoredKey, View,
+    Condition, Difference, Judged, Listing, Operation, Page, Run, RunCounts, RunState, Store, StoredKey, View,
 };
 
+use crate::support::conformance;
+use crate::support::store::{Engine, TestStore, lease};
+
+conformance!(
+    a_customer_enters_and_leaves_a_scope_with_all_that_is_about_him,
+    what_moves_to_another_customer_or_connection_vanishes_for_who_had_it,
+    a_changed_scope_is_judged_anew_and_its_cursors_are_void,
+    lists_walk_in_the_order_of_keys_through_what_the_shop_sees,
+    an_order_status_without_a_customer_is_nobodys,
+    a_key_is_found_by_its_hash_and_revoked_by_its_name,
+);
+
 pub(crate) struct Erp {
-    pub store: Arc<SqliteStore>,
-    _directory: TempDir,
+    pub store: Arc<dyn Store>,
+    _place: TestStore,
     runs: AtomicU32,
 }
 
@@ -25,10 +34,9 @@ pub(crate) struct Erp {
 pub(crate) type Upsert<'a> = (PartKind, Value, Option<&'a [&'a str]>);
 
 impl Erp {
-    pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap();
-        Self { store: Arc::new(store), _directory: directory, runs: AtomicU32::new(0) }
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let store = TestStore::new(engine).await;
+        Self { store: store.shared(), _place: store, runs: AtomicU32::new(0) }
     }
 
     async fn apply(&self, connection: &str, kind: PartKind, differences: Vec<Difference>) -> u64 {
@@ -51,11 +59,14 @@ impl Erp {
             started_at: Timestamp::now(),
             ended_at: None,
         };
-        self.store.begin_run(&run).await.unwrap();
-        self.store.commit_page(&run, &Page { differences, ..Page::default() }).await.unwrap();
-        let applied = self.store.apply_page(&run.id, 100_000).await.unwrap();
+        self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
+        self.store
+            .commit_page(&lease(&*self.store, run.source).await, &run, &Page { differences, ..Page::default() })
+            .await
+            .unwrap();
+        let applied = self.store.apply_page(&lease(&*self.store, run.source).await, &run.id, 100_000).await.unwrap();
         run.state = RunState::Done;
-        self.store.finish_run(&run).await.unwrap();
+        self.store.finish_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         applied.applied
     }
 
@@ -83,6 +94,8 @@ impl Erp {
         let key = Key::new("NL01", &place.number);
         let before = self.stored(kind, &key, &place.part).await;
         Difference {
+            raw: None,
+            turn: None,
             position: 0,
             operation: Operation::Upsert,
             source_key: format!("{}/{}", place.number, place.part),
@@ -107,6 +120,8 @@ impl Erp {
         let key = Key::new("NL01", number);
         let before = self.stored(kind, &key, "").await;
         let difference = Difference {
+            raw: None,
+            turn: None,
             position: 0,
             operation: Operation::Delete,
             source_key: format!("{number}/"),
@@ -178,9 +193,8 @@ fn price<'a>(id: &str, who: (&str, &str), value: &str) -> Upsert<'a> {
     (PartKind::PriceAgreement, content, None)
 }
 
-#[tokio::test]
-async fn a_customer_enters_and_leaves_a_scope_with_all_that_is_about_him() {
-    let erp = Erp::new().await;
+async fn a_customer_enters_and_leaves_a_scope_with_all_that_is_about_him(engine: Engine) {
+    let erp = Erp::new(engine).await;
     let (a, b) = (view("a"), view("b"));
     erp.put("erp", price("7", ("customer", "10"), "1")).await;
     erp.put("erp", (PartKind::Product, json!({"number": "P"}), None)).await;
@@ -224,9 +238,8 @@ async fn a_customer_enters_and_leaves_a_scope_with_all_that_is_about_him() {
     assert_eq!(erp.store.membership("b", &[Key::new("NL01", "10")]).await.unwrap(), [false]);
 }
 
-#[tokio::test]
-async fn what_moves_to_another_customer_or_connection_vanishes_for_who_had_it() {
-    let erp = Erp::new().await;
+async fn what_moves_to_another_customer_or_connection_vanishes_for_who_had_it(engine: Engine) {
+    let erp = Erp::new(engine).await;
     let (a, b) = (view("a"), view("b"));
     erp.put("erp", customer("10", "one", &["a"])).await;
     erp.put("erp", customer("20", "two", &["b"])).await;
@@ -250,9 +263,8 @@ async fn what_moves_to_another_customer_or_connection_vanishes_for_who_had_it() 
     assert!(erp.list(&b, &listing(Entity::PriceAgreement)).await.is_empty());
 }
 
-#[tokio::test]
-async fn a_changed_scope_is_judged_anew_and_its_cursors_are_void() {
-    let erp = Erp::new().await;
+async fn a_changed_scope_is_judged_anew_and_its_cursors_are_void(engine: Engine) {
+    let erp = Erp::new(engine).await;
     let a = view("a");
     for number in ["10", "20", "30"] {
         erp.put("erp", customer(number, "x", &["a"])).await;
@@ -285,9 +297,8 @@ async fn a_changed_scope_is_judged_anew_and_its_cursors_are_void() {
     assert!(erp.store.membership("a", &keys[..1]).await.unwrap()[0], "judged on other content: left as it is");
 }
 
-#[tokio::test]
-async fn lists_walk_in_the_order_of_keys_through_what_the_shop_sees() {
-    let erp = Erp::new().await;
+async fn lists_walk_in_the_order_of_keys_through_what_the_shop_sees(engine: Engine) {
+    let erp = Erp::new(engine).await;
     let a = view("a");
     for n in 10..30 {
         let shops: &[&str] = if n % 2 == 0 { &["a"] } else { &["b"] };
@@ -345,9 +356,8 @@ async fn lists_walk_in_the_order_of_keys_through_what_the_shop_sees() {
     assert!(erp.feed(&a, 0).await.contains(&"-stock U~OUTLET".to_owned()));
 }
 
-#[tokio::test]
-async fn an_order_status_without_a_customer_is_nobodys() {
-    let erp = Erp::new().await;
+async fn an_order_status_without_a_customer_is_nobodys(engine: Engine) {
+    let erp = Erp::new(engine).await;
     let a = view("a");
     erp.put("erp", customer("10", "x", &["a"])).await;
     erp.put("erp", (PartKind::OrderStatus, json!({"id": "1", "state": "accepted", "number": "1"}), None)).await;
@@ -357,9 +367,8 @@ async fn an_order_status_without_a_customer_is_nobodys() {
     assert_eq!(erp.feed(&a, 0).await, ["+customer 10", "+order_status 2"]);
 }
 
-#[tokio::test]
-async fn a_key_is_found_by_its_hash_and_revoked_by_its_name() {
-    let erp = Erp::new().await;
+async fn a_key_is_found_by_its_hash_and_revoked_by_its_name(engine: Engine) {
+    let erp = Erp::new(engine).await;
     let key = StoredKey {
         name: "web".to_owned(),
         shop: "a".to_owned(),

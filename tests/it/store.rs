@@ -1,42 +1,45 @@
-//! The store's semantics, over a real SQLite file: whatever engine stands behind the traits must pass these.
-
-use std::path::Path;
+//! The store's semantics: whatever engine stands behind the traits must pass these.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind};
-use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::SqlStore;
 use tradebridge::store::{
-    Difference, Feed, KnownRejection, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter,
-    RunState, Runs, Source, StoreError,
+    Difference, KnownRejection, ListQuery, Operation, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source,
+    StoreError,
 };
 
+use crate::support::conformance;
+use crate::support::store::{Engine, TestStore, lease};
+
 struct Fixture {
-    store: SqliteStore,
+    store: TestStore,
     source: Source,
-    directory: TempDir,
     runs: std::cell::Cell<u32>,
 }
 
-async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path, true).await.unwrap()
-}
+conformance!(
+    an_entity_stands_in_the_feed_once_at_its_newest_sequence,
+    a_difference_against_other_content_is_superseded,
+    a_living_key_is_not_taken_from_its_owner,
+    a_change_of_a_part_is_a_change_of_its_customer,
+    a_run_goes_on_from_its_last_committed_page_after_a_crash,
+    known_keys_come_back_in_the_order_asked,
+    lists_walk_by_key_and_keep_to_companies_connections_and_targets,
+    a_rejected_record_is_kept_until_it_is_taken,
+    what_was_taken_is_known_until_it_is_forgotten,
+);
 
 impl Fixture {
-    async fn new(kind: PartKind) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(&directory.path().join("store.db")).await;
+    async fn new(engine: Engine, kind: PartKind) -> Self {
+        let store = TestStore::new(engine).await;
         let source = store.source("erp", kind.name(), kind).await.unwrap();
-        Self { store, source, directory, runs: std::cell::Cell::new(0) }
+        Self { store, source, runs: std::cell::Cell::new(0) }
     }
 
     async fn reopen(self) -> Self {
-        let Self { store, source, directory, runs } = self;
-        store.close().await;
-        drop(store);
-        Self { store: open(&directory.path().join("store.db")).await, source, directory, runs }
+        Self { store: self.store.reopen().await, ..self }
     }
 
     fn run(&self, source: &Source) -> Run {
@@ -63,22 +66,27 @@ impl Fixture {
     /// Stages and applies differences as a run of their own.
     async fn apply(&self, source: &Source, differences: Vec<Difference>) -> (u64, u64) {
         let mut run = self.run(source);
-        self.store.begin_run(&run).await.unwrap();
+        self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         let differences = differences
             .into_iter()
             .zip(0..)
             .map(|(difference, position)| Difference { position, ..difference })
             .collect();
-        self.store.commit_page(&run, &Page { differences, ..Page::default() }).await.unwrap();
-        let applied = self.store.apply_page(&run.id, 1000).await.unwrap();
+        self.store
+            .commit_page(&lease(&*self.store, run.source).await, &run, &Page { differences, ..Page::default() })
+            .await
+            .unwrap();
+        let applied = self.store.apply_page(&lease(&*self.store, run.source).await, &run.id, 1000).await.unwrap();
         run.state = RunState::Done;
-        self.store.finish_run(&run).await.unwrap();
+        self.store.finish_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         (applied.applied, applied.superseded)
     }
 }
 
 fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: Option<&Value>) -> Difference {
     Difference {
+        raw: None,
+        turn: None,
         position: 0,
         operation: Operation::Upsert,
         source_key: source_key.to_owned(),
@@ -96,6 +104,8 @@ fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: O
 
 fn delete(source_key: &str, number: &str, before: &Value) -> Difference {
     Difference {
+        raw: None,
+        turn: None,
         operation: Operation::Delete,
         content: None,
         after: None,
@@ -107,9 +117,8 @@ fn customer(number: &str, name: &str) -> Value {
     json!({"number": number, "name": name})
 }
 
-#[tokio::test]
-async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let (one, two) = (customer("1", "A"), customer("2", "B"));
     assert_eq!(
         f.apply(&f.source, vec![upsert("a", "1", "", &one, None), upsert("b", "2", "", &two, None)]).await,
@@ -136,9 +145,8 @@ async fn an_entity_stands_in_the_feed_once_at_its_newest_sequence() {
     assert_eq!(f.store.changes(0, &[], 10).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_difference_against_other_content_is_superseded() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_difference_against_other_content_is_superseded(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let (shown, now) = (customer("1", "shown"), customer("1", "now"));
     f.apply(&f.source, vec![upsert("a", "1", "", &now, None)]).await;
     let head = f.store.head().await.unwrap();
@@ -149,9 +157,8 @@ async fn a_difference_against_other_content_is_superseded() {
     assert!(f.store.changes(head.sequence, &[], 10).await.unwrap().is_empty(), "nothing was changed, nothing is fed");
 }
 
-#[tokio::test]
-async fn a_living_key_is_not_taken_from_its_owner() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_living_key_is_not_taken_from_its_owner(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let other = f.store.source("other", "customer", PartKind::Customer).await.unwrap();
     f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "ours"), None)]).await;
     assert_eq!(f.apply(&other, vec![upsert("z", "1", "", &customer("1", "theirs"), None)]).await, (0, 1));
@@ -159,9 +166,8 @@ async fn a_living_key_is_not_taken_from_its_owner() {
     assert_eq!(owner[0].as_ref().unwrap().connection, "erp");
 }
 
-#[tokio::test]
-async fn a_change_of_a_part_is_a_change_of_its_customer() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_change_of_a_part_is_a_change_of_its_customer(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     f.apply(&f.source, vec![upsert("a", "1", "", &customer("1", "A"), None)]).await;
     let head = f.store.head().await.unwrap();
     let contacts = f.store.source("erp", "contact", PartKind::Contact).await.unwrap();
@@ -175,11 +181,10 @@ async fn a_change_of_a_part_is_a_change_of_its_customer() {
     assert_eq!(kinds, [PartKind::Customer, PartKind::Contact]);
 }
 
-#[tokio::test]
-async fn a_run_goes_on_from_its_last_committed_page_after_a_crash() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_run_goes_on_from_its_last_committed_page_after_a_crash(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let mut run = f.run(&f.source);
-    f.store.begin_run(&run).await.unwrap();
+    f.store.begin_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     run.pages = 1;
     run.counts.read = 1;
     run.place = Some(json!({"record": 1}));
@@ -188,20 +193,24 @@ async fn a_run_goes_on_from_its_last_committed_page_after_a_crash() {
         differences: vec![upsert("a", "1", "", &customer("1", "A"), None)],
         ..Page::default()
     };
-    f.store.commit_page(&run, &page).await.unwrap();
+    f.store.commit_page(&lease(&*f.store, run.source).await, &run, &page).await.unwrap();
 
     let f = f.reopen().await;
     let (found, seen) = f.store.unfinished(f.source.id).await.unwrap().unwrap();
     assert_eq!((found.pages, found.counts.read, found.place.clone()), (1, 1, Some(json!({"record": 1}))));
     assert_eq!(seen, [vec![1, 2, 3]]);
     assert_eq!(f.store.count(f.source.id).await.unwrap(), 0, "staged is not applied");
-    assert_eq!(f.store.apply_page(&run.id, 10).await.unwrap().applied, 1);
-    assert_eq!(f.store.apply_page(&run.id, 10).await.unwrap().applied, 0, "applied once");
+    assert_eq!(f.store.apply_page(&lease(&*f.store, run.source).await, &run.id, 10).await.unwrap().applied, 1);
+    assert_eq!(
+        f.store.apply_page(&lease(&*f.store, run.source).await, &run.id, 10).await.unwrap().applied,
+        0,
+        "applied once"
+    );
 
     let mut done = found;
     done.state = RunState::Done;
     done.ended_at = Some(Timestamp::now());
-    f.store.finish_run(&done).await.unwrap();
+    f.store.finish_run(&lease(&*f.store, done.source).await, &done).await.unwrap();
     assert!(f.store.unfinished(f.source.id).await.unwrap().is_none());
     assert!(f.store.source("erp", "customer", PartKind::Customer).await.unwrap().verified_at.is_some());
     let listed =
@@ -209,32 +218,36 @@ async fn a_run_goes_on_from_its_last_committed_page_after_a_crash() {
     assert_eq!(listed.len(), 1);
 }
 
-#[tokio::test]
-async fn known_keys_come_back_in_the_order_asked() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn known_keys_come_back_in_the_order_asked(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let many: Vec<_> =
         (0..5000).map(|n| upsert(&format!("k{n}"), &n.to_string(), "", &customer(&n.to_string(), "A"), None)).collect();
     let mut run = f.run(&f.source);
-    f.store.begin_run(&run).await.unwrap();
-    let loaded = f.store.commit_load(&run, &Page { differences: many, ..Page::default() }).await.unwrap();
+    f.store.begin_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
+    let loaded = f
+        .store
+        .commit_load(&lease(&*f.store, run.source).await, &run, &Page { differences: many, ..Page::default() })
+        .await
+        .unwrap();
     assert_eq!(loaded.applied, 5000);
     run.state = RunState::Done;
-    f.store.finish_run(&run).await.unwrap();
+    f.store.finish_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     let keys: Vec<String> = ["k4999", "absent", "k0"].map(str::to_owned).to_vec();
     let known = f.store.known(f.source.id, &keys).await.unwrap();
     assert_eq!(known[0].as_ref().unwrap().key.number, "4999");
     assert!(known[1].is_none());
     assert_eq!(known[2].as_ref().unwrap().hash, content_hash(&customer("0", "A")));
 
-    let page = f.store.living(f.source.id, 0, 3000).await.unwrap();
-    let rest = f.store.living(f.source.id, page.last().unwrap().id, 3000).await.unwrap();
+    let page = f.store.living(f.source.id, "", 3000).await.unwrap();
+    let rest = f.store.living(f.source.id, &page.last().unwrap().source_key, 3000).await.unwrap();
     assert_eq!(page.len() + rest.len(), 5000);
 }
 
-#[tokio::test]
-async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets() {
-    let f = Fixture::new(PartKind::PriceAgreement).await;
+async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::PriceAgreement).await;
     let line = |n: u32, who: &str| Difference {
+        raw: None,
+        turn: None,
         who: Some(who.to_owned()),
         what: Some("1:P".to_owned()),
         ..upsert(&n.to_string(), &n.to_string(), "", &json!({"id": n.to_string()}), None)
@@ -259,9 +272,8 @@ async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets() {
     assert!(f.store.list(&query).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn a_rejected_record_is_kept_until_it_is_taken() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn a_rejected_record_is_kept_until_it_is_taken(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let run = f.run(&f.source);
     let rejection = Rejection {
         id: 0,
@@ -275,29 +287,37 @@ async fn a_rejected_record_is_kept_until_it_is_taken() {
         at: Timestamp::now(),
     };
     let page = Page { rejections: vec![rejection.clone()], ..Page::default() };
-    f.store.commit_page(&run, &page).await.unwrap();
+    f.store.commit_page(&lease(&*f.store, run.source).await, &run, &page).await.unwrap();
     let again = Rejection { reason: "name: is missing".to_owned(), ..rejection.clone() };
-    f.store.commit_page(&run, &Page { rejections: vec![again], ..Page::default() }).await.unwrap();
+    f.store
+        .commit_page(&lease(&*f.store, run.source).await, &run, &Page { rejections: vec![again], ..Page::default() })
+        .await
+        .unwrap();
     let kept = f.store.rejections(Some(f.source.id), 0, 10).await.unwrap();
     assert_eq!((kept.len(), kept[0].reason.as_str()), (1, "name: is missing"), "one key, one rejection");
     assert_eq!(f.store.rejected().await.unwrap(), [(f.source.id, 1)]);
     let known = f.store.known_rejections(f.source.id, &["b".to_owned(), "a".to_owned()]).await.unwrap();
     assert_eq!(known, [None, Some(KnownRejection { id: kept[0].id, digest: [7; 16] })]);
-    f.store.commit_page(&run, &Page { mended: vec![kept[0].id], ..Page::default() }).await.unwrap();
+    f.store
+        .commit_page(&lease(&*f.store, run.source).await, &run, &Page { mended: vec![kept[0].id], ..Page::default() })
+        .await
+        .unwrap();
     assert!(f.store.rejections(None, 0, 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_was_taken_is_known_until_it_is_forgotten() {
-    let f = Fixture::new(PartKind::Customer).await;
+async fn what_was_taken_is_known_until_it_is_forgotten(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
     let identity = |n: u32| json!({"file": format!("klanten-{n}.csv"), "length": "1"});
     let run = Run { place: Some(identity(1)), ..f.run(&f.source) };
-    f.store.begin_run(&run).await.unwrap();
+    f.store.begin_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     assert!(f.store.taken(f.source.id).await.unwrap().is_empty());
-    f.store.finish_run(&run).await.unwrap();
+    f.store.finish_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     let refused = Run { id: "refused".to_owned(), place: Some(identity(2)), ..f.run(&f.source) };
-    f.store.end_run(&Run { place: Some(identity(3)), ..f.run(&f.source) }, false).await.unwrap();
-    f.store.end_run(&refused, true).await.unwrap();
+    f.store
+        .end_run(&lease(&*f.store, f.source.id).await, &Run { place: Some(identity(3)), ..f.run(&f.source) }, false)
+        .await
+        .unwrap();
+    f.store.end_run(&lease(&*f.store, refused.source).await, &refused, true).await.unwrap();
     let taken = f.store.taken(f.source.id).await.unwrap();
     assert_eq!(taken.iter().map(|t| &t.identity).collect::<Vec<_>>(), [&identity(1), &identity(2)]);
     assert_eq!(taken[0].mapping, run.mapping);
@@ -309,16 +329,17 @@ async fn what_was_taken_is_known_until_it_is_forgotten() {
 
 #[tokio::test]
 async fn a_second_process_a_damaged_file_and_an_old_schema_are_refused() {
-    let f = Fixture::new(PartKind::Customer).await;
-    let path = f.directory.path().join("store.db");
-    assert!(matches!(SqliteStore::open(&path, true).await, Err(StoreError::Locked(_))));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.db");
+    let _first = SqlStore::open_file(&path, true).await.unwrap();
+    assert!(matches!(SqlStore::open_file(&path, true).await, Err(StoreError::Locked(_))));
 
-    let damaged = f.directory.path().join("damaged.db");
+    let damaged = directory.path().join("damaged.db");
     std::fs::write(&damaged, b"this is no database, but it is long enough to look like one".repeat(40)).unwrap();
-    let error = SqliteStore::open(&damaged, true).await.unwrap_err();
+    let error = SqlStore::open_file(&damaged, true).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("restore it from a backup"));
 
-    let empty = f.directory.path().join("empty.db");
-    assert!(matches!(SqliteStore::open(&empty, false).await, Err(StoreError::NotMigrated { found: 0, .. })));
+    let empty = directory.path().join("empty.db");
+    assert!(matches!(SqlStore::open_file(&empty, false).await, Err(StoreError::NotMigrated { found: 0, .. })));
 }

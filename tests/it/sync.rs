@@ -12,14 +12,35 @@ use tradebridge::connector::format::{Encoding, ReadError, Reader};
 use tradebridge::mapping::{Mapping, Setting};
 use tradebridge::model::{Entity, Key};
 use tradebridge::record::{Map, Record, Value};
-use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{Run, RunFilter, RunState, Store};
 use tradebridge::sync::{Job, Scopes, SyncError, approve, refuse};
+
+use crate::support::conformance;
+use crate::support::store::{Engine, TestStore, lease};
+
+conformance!(
+    the_demo_is_pulled_and_the_second_time_nothing_happens,
+    one_changed_price_is_exactly_one_change,
+    an_emptied_export_is_held_and_a_good_one_takes_its_place,
+    an_approved_run_is_applied_and_a_refused_one_is_not,
+    a_bad_record_is_rejected_and_taken_once_it_is_mended,
+    a_bad_record_is_known_as_such_and_nothing_is_written_again,
+    a_first_load_that_failed_is_made_good_by_the_next,
+    two_records_with_one_canonical_key_are_not_both_taken,
+    a_record_that_is_there_twice_is_found_over_any_distance_in_a_first_load,
+    a_file_that_grows_while_it_is_read_does_not_count,
+    another_zone_maps_every_record_again_and_changes_nothing,
+    another_connection_does_not_take_what_one_owns,
+    a_run_that_broke_off_is_continued_and_nothing_happens_twice,
+    a_run_that_is_stopped_ends_after_its_page_and_goes_on_later,
+    a_run_that_broke_off_is_not_continued_on_another_file,
+);
 
 struct Bridge {
     store: Arc<dyn Store>,
     export: PathBuf,
     _directory: TempDir,
+    _place: TestStore,
 }
 
 fn root() -> &'static Path {
@@ -28,7 +49,7 @@ fn root() -> &'static Path {
 
 impl Bridge {
     /// A store and a working copy of the demo's export.
-    async fn new() -> Self {
+    async fn new(engine: Engine) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let export = directory.path().join("export");
         std::fs::create_dir(&export).unwrap();
@@ -36,8 +57,8 @@ impl Bridge {
             let path = entry.unwrap().path();
             std::fs::copy(&path, export.join(path.file_name().unwrap())).unwrap();
         }
-        let store = SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap();
-        Self { store: Arc::new(store), export, _directory: directory }
+        let store = TestStore::new(engine).await;
+        Self { store: store.shared(), export, _directory: directory, _place: store }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -63,9 +84,11 @@ impl Bridge {
         let open = OpenFile::open(&self.file(file)).unwrap();
         let format = Format { delimiter: b';', encoding: Encoding::of("windows-1252").unwrap(), ..Format::default() };
         let reader = CsvReader::new(Box::new(open.bytes().unwrap()), file, &format).unwrap();
+        let source = self.store.source("erp", &mapping.stream, mapping.kind).await.unwrap();
         Job {
+            lease: lease(&*self.store, source.id).await,
             store: Arc::clone(&self.store),
-            source: self.store.source("erp", &mapping.stream, mapping.kind).await.unwrap(),
+            source,
             mapping: Arc::new(mapping),
             setting,
             scopes: Arc::default(),
@@ -87,9 +110,8 @@ impl Bridge {
     }
 }
 
-#[tokio::test]
-async fn the_demo_is_pulled_and_the_second_time_nothing_happens() {
-    let bridge = Bridge::new().await;
+async fn the_demo_is_pulled_and_the_second_time_nothing_happens(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let sources = [
         ("customer", "klanten.csv", 240),
         ("address", "adressen.csv", 572),
@@ -121,9 +143,8 @@ async fn the_demo_is_pulled_and_the_second_time_nothing_happens() {
     assert_eq!(line[0].content["value"], "0.7125");
 }
 
-#[tokio::test]
-async fn one_changed_price_is_exactly_one_change() {
-    let bridge = Bridge::new().await;
+async fn one_changed_price_is_exactly_one_change(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("price_agreement", "prijsafspraken.csv").await;
     let sequence = bridge.sequence().await;
     bridge.edit("prijsafspraken.csv", |lines| {
@@ -138,9 +159,8 @@ async fn one_changed_price_is_exactly_one_change() {
     assert_eq!(changes[0].who.as_deref(), Some("1:10000"));
 }
 
-#[tokio::test]
-async fn an_emptied_export_is_held_and_a_good_one_takes_its_place() {
-    let bridge = Bridge::new().await;
+async fn an_emptied_export_is_held_and_a_good_one_takes_its_place(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("price_agreement", "prijsafspraken.csv").await;
     let sequence = bridge.sequence().await;
     let whole = std::fs::read(bridge.file("prijsafspraken.csv")).unwrap();
@@ -154,30 +174,34 @@ async fn an_emptied_export_is_held_and_a_good_one_takes_its_place() {
     assert_eq!(bridge.pull("price_agreement", "prijsafspraken.csv").await.state, RunState::Done);
     let old = bridge.store.run(&held.id).await.unwrap().unwrap();
     assert_eq!(old.state, RunState::Superseded);
-    assert!(matches!(approve(&bridge.store, &Scopes::default(), &held.id).await, Err(SyncError::NotHeld { .. })));
+    assert!(matches!(
+        approve(&bridge.store, &lease(&*bridge.store, held.source).await, &Scopes::default(), &held.id).await,
+        Err(SyncError::NotHeld { .. })
+    ));
 }
 
-#[tokio::test]
-async fn an_approved_run_is_applied_and_a_refused_one_is_not() {
-    let bridge = Bridge::new().await;
+async fn an_approved_run_is_applied_and_a_refused_one_is_not(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("customer", "klanten.csv").await;
     bridge.edit("klanten.csv", |lines| lines.truncate(101));
     let held = bridge.pull("customer", "klanten.csv").await;
     assert_eq!((held.state, held.counts.deleted), (RunState::Held, 140));
-    refuse(&bridge.store, &held.id, "the export was cut off").await.unwrap();
+    refuse(&bridge.store, &lease(&*bridge.store, held.source).await, &held.id, "the export was cut off").await.unwrap();
     assert_eq!(bridge.store.count(held.source).await.unwrap(), 240);
 
     let held = bridge.pull("customer", "klanten.csv").await;
-    let done = approve(&bridge.store, &Scopes::default(), &held.id).await.unwrap().run;
+    let done = approve(&bridge.store, &lease(&*bridge.store, held.source).await, &Scopes::default(), &held.id)
+        .await
+        .unwrap()
+        .run;
     assert_eq!((done.state, done.counts.superseded), (RunState::Done, 0));
     assert_eq!(bridge.store.count(held.source).await.unwrap(), 100);
     let tombstones = bridge.store.changes(0, &[Entity::Customer], 1000).await.unwrap();
     assert_eq!(tombstones.iter().filter(|c| c.deleted).count(), 140);
 }
 
-#[tokio::test]
-async fn a_bad_record_is_rejected_and_taken_once_it_is_mended() {
-    let bridge = Bridge::new().await;
+async fn a_bad_record_is_rejected_and_taken_once_it_is_mended(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("credit", "kredieten.csv").await;
     let good = std::fs::read(bridge.file("kredieten.csv")).unwrap();
     bridge.edit("kredieten.csv", |lines| {
@@ -206,9 +230,8 @@ async fn a_bad_record_is_rejected_and_taken_once_it_is_mended() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[tokio::test]
-async fn a_bad_record_is_known_as_such_and_nothing_is_written_again() {
-    let bridge = Bridge::new().await;
+async fn a_bad_record_is_known_as_such_and_nothing_is_written_again(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.edit("kredieten.csv", |lines| {
         lines[1] = b"10000;EUX;1,00;0,00;0,00;0,00;N\r\n".to_vec();
         lines[2] = b"too;short\r\n".to_vec();
@@ -220,9 +243,8 @@ async fn a_bad_record_is_known_as_such_and_nothing_is_written_again() {
     assert_eq!(bridge.store.rejections(Some(first.source), 0, 10).await.unwrap(), kept);
 }
 
-#[tokio::test]
-async fn a_first_load_that_failed_is_made_good_by_the_next() {
-    let bridge = Bridge::new().await;
+async fn a_first_load_that_failed_is_made_good_by_the_next(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let whole = std::fs::read(bridge.file("prijsafspraken.csv")).unwrap();
     let job = bridge.job("price_agreement", "prijsafspraken.csv").await;
     bridge.edit("prijsafspraken.csv", |lines| lines.truncate(3000));
@@ -234,9 +256,8 @@ async fn a_first_load_that_failed_is_made_good_by_the_next() {
     assert_eq!(bridge.store.count(run.source).await.unwrap(), 7629);
 }
 
-#[tokio::test]
-async fn two_records_with_one_canonical_key_are_not_both_taken() {
-    let bridge = Bridge::new().await;
+async fn two_records_with_one_canonical_key_are_not_both_taken(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.edit("klanten.csv", |lines| {
         let mut twin = lines[1].clone();
         twin.insert(0, b' ');
@@ -254,9 +275,8 @@ async fn two_records_with_one_canonical_key_are_not_both_taken() {
     assert!(reason.contains("another record of this run is customer NL01~10000 already"), "{reason}");
 }
 
-#[tokio::test]
-async fn a_record_that_is_there_twice_is_found_over_any_distance_in_a_first_load() {
-    let bridge = Bridge::new().await;
+async fn a_record_that_is_there_twice_is_found_over_any_distance_in_a_first_load(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.edit("prijsafspraken.csv", |lines| {
         let rows = lines[1..].to_vec();
         for copy in 1..6 {
@@ -271,9 +291,8 @@ async fn a_record_that_is_there_twice_is_found_over_any_distance_in_a_first_load
     assert!(reasons.iter().all(|r| r.reason.contains("is there twice")), "{reasons:?}");
 }
 
-#[tokio::test]
-async fn a_file_that_grows_while_it_is_read_does_not_count() {
-    let bridge = Bridge::new().await;
+async fn a_file_that_grows_while_it_is_read_does_not_count(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("credit", "kredieten.csv").await;
     let sequence = bridge.sequence().await;
     bridge.edit("kredieten.csv", |lines| lines.truncate(3));
@@ -286,9 +305,8 @@ async fn a_file_that_grows_while_it_is_read_does_not_count() {
     assert_eq!(runs[0].state, RunState::Failed);
 }
 
-#[tokio::test]
-async fn another_zone_maps_every_record_again_and_changes_nothing() {
-    let bridge = Bridge::new().await;
+async fn another_zone_maps_every_record_again_and_changes_nothing(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("stock", "voorraad.csv").await;
     let sequence = bridge.sequence().await;
     let mut job = bridge.job("stock", "voorraad.csv").await;
@@ -298,9 +316,8 @@ async fn another_zone_maps_every_record_again_and_changes_nothing() {
     assert_eq!(bridge.sequence().await, sequence, "equal content is no change");
 }
 
-#[tokio::test]
-async fn another_connection_does_not_take_what_one_owns() {
-    let bridge = Bridge::new().await;
+async fn another_connection_does_not_take_what_one_owns(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("customer", "klanten.csv").await;
     let mut job = bridge.job("customer", "klanten.csv").await;
     job.source = bridge.store.source("second", "customers", job.source.kind).await.unwrap();
@@ -350,9 +367,8 @@ async fn break_off(bridge: &Bridge, mapping: &str, file: &str) -> Run {
     run
 }
 
-#[tokio::test]
-async fn a_run_that_broke_off_is_continued_and_nothing_happens_twice() {
-    let bridge = Bridge::new().await;
+async fn a_run_that_broke_off_is_continued_and_nothing_happens_twice(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
     assert_eq!(broken.counts.read, 1000);
     let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
@@ -374,9 +390,8 @@ async fn a_run_that_broke_off_is_continued_and_nothing_happens_twice() {
     assert_eq!(bridge.store.count(run.source).await.unwrap(), 7624);
 }
 
-#[tokio::test]
-async fn a_run_that_is_stopped_ends_after_its_page_and_goes_on_later() {
-    let bridge = Bridge::new().await;
+async fn a_run_that_is_stopped_ends_after_its_page_and_goes_on_later(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     let mut job = bridge.job("price_agreement", "prijsafspraken.csv").await;
     job.stop = tokio::sync::watch::channel(true).1;
     let error = job.execute().await.unwrap_err();
@@ -395,9 +410,8 @@ async fn a_run_that_is_stopped_ends_after_its_page_and_goes_on_later() {
     assert_eq!(job.execute().await.unwrap().run.counts.deleted, 630);
 }
 
-#[tokio::test]
-async fn a_run_that_broke_off_is_not_continued_on_another_file() {
-    let bridge = Bridge::new().await;
+async fn a_run_that_broke_off_is_not_continued_on_another_file(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
     bridge.pull("price_agreement", "prijsafspraken.csv").await;
     bridge.edit("prijsafspraken.csv", |lines| lines.truncate(7628));
     let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;

@@ -23,6 +23,7 @@ use tradebridge::store::{Run, Store, StoreError};
 use tradebridge::sync::scope_digest;
 
 use crate::shops::Erp;
+use crate::support::store::Engine;
 
 /// The shops' keys: each shop's with everything, and shop a's with one scope each.
 pub(crate) const A: &str = "tb_key_of_a";
@@ -123,7 +124,7 @@ impl Answer {
 impl Api {
     /// An API over an empty store, every shop's scope worked out.
     pub(crate) async fn empty() -> Self {
-        let erp = Erp::new().await;
+        let erp = Erp::new(Engine::Sqlite).await;
         let store: Arc<dyn Store> = erp.store.clone();
         let config =
             Arc::new(Config::of_document(Document::parse("t.toml", CONFIG), []).unwrap_or_else(|e| panic!("{e}")));

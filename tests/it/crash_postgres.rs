@@ -1,0 +1,106 @@
+//! What only a store on a server can suffer: the server dies in the middle of a run, and a process is frozen beyond its
+//! lease while another takes over.
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use tradebridge::model::PartKind;
+use tradebridge::store::{Run, RunFilter, RunState};
+
+use crate::crash::Bridge;
+use crate::daemon::{Daemon, PATIENCE};
+use crate::support::export::Export;
+use crate::support::postgres::{self, Server};
+use crate::support::store::{Engine, Place, TestStore};
+
+/// Customers of the export: some ten times as many price agreements, so that their runs take many pages.
+const CUSTOMERS: u64 = 1000;
+
+/// How often is looked how far a run is.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Waits until a run over the price agreements is some pages far.
+async fn in_the_middle(store: &TestStore, pages: u32, mut alive: impl FnMut() -> bool) -> Run {
+    let filter = RunFilter {
+        kind: Some(PartKind::PriceAgreement),
+        state: Some(RunState::Running),
+        limit: 1,
+        ..RunFilter::default()
+    };
+    let begun = Instant::now();
+    loop {
+        if let Some(run) = store.runs(&filter).await.unwrap().pop().filter(|run| run.pages >= pages) {
+            return run;
+        }
+        assert!(alive() && begun.elapsed() < PATIENCE, "no run was seen in its middle");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn spawn(bridge: &Bridge) -> Child {
+    bridge.sync().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing() {
+    if postgres::left_out() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let export = Export::new(&directory.path().join("export"), CUSTOMERS);
+    let server = Server::start();
+    let undisturbed = Bridge::new(Engine::Postgres, &export).await;
+    let bridge = Bridge::at(Place::on(&server.url()).await, &export);
+    bridge.open().await.close().await;
+    let mut before = 0;
+    // The first night loads, the second one stages and applies.
+    for night in 0..2 {
+        export.write(night);
+        let store = bridge.open().await;
+        let mut child = spawn(&bridge);
+        in_the_middle(&store, 2, || child.try_wait().unwrap().is_none()).await;
+        store.close().await;
+        server.kill();
+        server.begin();
+        // It may fail or wait for the server; what counts is what the next one makes of it.
+        child.wait().unwrap();
+        bridge.finish();
+        undisturbed.finish();
+        let (expected, found) = (undisturbed.contents(before).await, bridge.contents(before).await);
+        assert_eq!(found, expected, "night {night}");
+        before = found.sequence;
+    }
+}
+
+#[tokio::test]
+async fn a_process_frozen_beyond_its_lease_writes_nothing_when_it_wakes() {
+    if postgres::left_out() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let export = Export::new(&directory.path().join("export"), CUSTOMERS);
+    let undisturbed = Bridge::new(Engine::Postgres, &export).await;
+    let bridge = Bridge::new(Engine::Postgres, &export).await;
+    let store = bridge.open().await;
+    let mut before = 0;
+    for night in 0..2 {
+        export.write(night);
+        let mut frozen = Daemon::follow(bridge.command(&["run"]));
+        let run = in_the_middle(&store, 2, || true).await;
+        frozen.signal("STOP");
+        let mut second = Daemon::follow(bridge.command(&["run"]));
+        second.until(|line| line["run_id"] == run.id && line["state"] == "done");
+        second.until_pulled("stock");
+        frozen.signal("CONT");
+        let refused = frozen.until(|line| line["entity"] == "price_agreement" && line["reason"].is_string());
+        assert!(refused["reason"].to_string().contains("lease"), "{refused:#}");
+        for daemon in [&mut frozen, &mut second] {
+            daemon.signal("TERM");
+            assert!(daemon.wait().success());
+        }
+        undisturbed.finish();
+        let (expected, found) = (undisturbed.contents(before).await, bridge.contents(before).await);
+        assert_eq!(found, expected, "night {night}");
+        before = found.sequence;
+    }
+}

@@ -1,0 +1,37 @@
+//! What tests of several files stand on: stores of both engines, servers of their own, and generated exports.
+
+pub(crate) mod export;
+pub(crate) mod postgres;
+pub(crate) mod store;
+
+/// Runs checks against both engines: each takes the [`store::Engine`] and opens what it needs of it. Their tasks take
+/// turns, or with `in threads` run at the same time.
+macro_rules! conformance {
+    (in threads: $($check:ident),+ $(,)?) => {
+        $crate::support::conformance!(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] $($check),+);
+    };
+    ($($check:ident),+ $(,)?) => {
+        $crate::support::conformance!(#[tokio::test] $($check),+);
+    };
+    (#[$test:meta] $($check:ident),+) => {
+        mod sqlite {
+            $crate::support::conformance!(@ Sqlite, #[$test] $($check),+);
+        }
+        mod postgres {
+            $crate::support::conformance!(@ Postgres, #[$test] $($check),+);
+        }
+    };
+    (@ $engine:ident, #[$test:meta] $($check:ident),+) => {
+        $(
+            #[$test]
+            async fn $check() {
+                let engine = $crate::support::store::Engine::$engine;
+                if !engine.is_left_out() {
+                    super::$check(engine).await;
+                }
+            }
+        )+
+    };
+}
+
+pub(crate) use conformance;

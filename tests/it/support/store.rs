@@ -1,0 +1,105 @@
+//! Fresh stores of either engine, of a test's own.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tradebridge::store::{Lease, OpenOptions, SourceId, SqlStore, Store};
+
+use super::postgres::{self, Schema};
+
+/// What a store stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// Whether its tests are left out.
+    pub(crate) fn is_left_out(self) -> bool {
+        self == Self::Postgres && postgres::left_out()
+    }
+}
+
+/// Where a store is kept. Dropped, it is gone.
+#[derive(Debug)]
+pub(crate) enum Place {
+    Directory(TempDir),
+    Schema(Schema),
+}
+
+impl Place {
+    /// A place where nothing is yet.
+    pub(crate) async fn new(engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => Self::Directory(tempfile::tempdir().unwrap()),
+            Engine::Postgres => Self::on(&postgres::shared()).await,
+        }
+    }
+
+    /// A place on a PostgreSQL server where nothing is yet.
+    pub(crate) async fn on(server: &str) -> Self {
+        Self::Schema(Schema::create(server).await)
+    }
+
+    /// The store's address, as a configuration has it.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Directory(directory) => format!("sqlite://{}", directory.path().join("store.db").display()),
+            Self::Schema(schema) => schema.url(),
+        }
+    }
+
+    async fn open(&self) -> SqlStore {
+        SqlStore::open(&self.url().parse().unwrap(), &OpenOptions::default()).await.unwrap()
+    }
+}
+
+/// An open store. It and its place are gone when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct TestStore {
+    store: Arc<SqlStore>,
+    place: Arc<Place>,
+}
+
+impl TestStore {
+    /// An empty store.
+    pub(crate) async fn new(engine: Engine) -> Self {
+        Self::at(Arc::new(Place::new(engine).await)).await
+    }
+
+    /// The store at a place, made where it is new.
+    pub(crate) async fn at(place: Arc<Place>) -> Self {
+        Self { store: Arc::new(place.open().await), place }
+    }
+
+    /// The store as the rooms of the program share it.
+    pub(crate) fn shared(&self) -> Arc<dyn Store> {
+        Arc::<SqlStore>::clone(&self.store)
+    }
+
+    /// Closes the store.
+    pub(crate) async fn close(self) -> Arc<Place> {
+        self.store.close().await;
+        self.place
+    }
+
+    /// Closes the store and opens it again, as another process would find it.
+    pub(crate) async fn reopen(self) -> Self {
+        Self::at(self.close().await).await
+    }
+}
+
+impl Deref for TestStore {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+/// The lease on a source, taken again where this opening of the store holds it.
+pub(crate) async fn lease(store: &dyn Store, source: SourceId) -> Lease {
+    store.take_lease(&Lease::on_source(source)).await.unwrap().unwrap()
+}
