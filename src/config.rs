@@ -12,6 +12,7 @@ pub mod place;
 pub mod schema;
 pub mod secret;
 pub mod settings;
+pub mod storage;
 pub mod suggest;
 pub mod values;
 mod violation;
@@ -22,5 +23,7 @@ pub use place::{KeyPath, Position, Problem, Problems};
 pub use secret::Secret;
 pub use settings::{
     ApiKey, ApiSettings, Config, Connection, DaemonSettings, DemoCopy, ENTITIES, Guard, LogFormat, LogSettings, Prices,
-    QueueSettings, Retry, Scope, SettingValue, Shop, Source, StoreSettings, SyncSettings,
+    QueueSettings, Retry, Scope, SettingValue, Shop, Source, SyncSettings,
 };
+pub use storage::{Retention, StoreSettings};
+pub use values::{PostgresUrl, StoreUrl};

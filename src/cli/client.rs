@@ -23,7 +23,7 @@ use super::Answered;
 use super::output::Failure;
 use crate::config::{Config, Secret};
 use crate::daemon::{Bridge, OpenError};
-use crate::store::sqlite::SqliteStore;
+use crate::store::SqlStore;
 
 /// How long the daemon may take to take up a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -120,7 +120,7 @@ impl Call {
 impl Client {
     /// Has a command ask the daemon that has the configuration's store open, or the store itself where none has.
     pub(super) async fn with(config: &Config, command: impl AsyncFnOnce(&Self) -> Answered) -> Answered {
-        let client = match Self::daemon(config.store.url.sqlite_path())? {
+        let client = match Self::daemon(&config.store.run_path(&config.daemon.run_directory))? {
             Some(daemon) => daemon,
             None => Self::here(config).await?,
         };
@@ -144,7 +144,7 @@ impl Client {
             Err(error) => return Err(Failure::failed(format!("{file} cannot be read: {error}"))),
         };
         // What a killed daemon left behind names nobody: the lock ended with its process.
-        if !SqliteStore::in_use(store)? {
+        if !SqlStore::in_use(store)? {
             return Ok(None);
         }
         let Access { address, token } = serde_json::from_str(&text).map_err(|error| {

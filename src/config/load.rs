@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn the_example_of_the_page_loads() {
         let config = load(example()).unwrap();
-        assert_eq!(config.store.url.sqlite_path(), Path::new("/var/lib/tradebridge/tradebridge.db"));
+        assert_eq!(config.store.url.sqlite_path(), Some(Path::new("/var/lib/tradebridge/tradebridge.db")));
         assert_eq!(config.log.format, LogFormat::Json);
         let erp = config.connection("erp").unwrap();
         assert_eq!(erp.settings["directory"], SettingValue::Text("/srv/erp/export".to_owned()));

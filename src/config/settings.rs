@@ -17,7 +17,8 @@ use serde_json::Value;
 use super::document::Document;
 use super::place::Problem;
 use super::secret::{Secret, references};
-use super::values::{Cron, Interval, ListenAddress, LogFilter, Percent, QueueUrl, Size, StoreUrl, Zone};
+use super::storage::{Retention, StoreSettings};
+use super::values::{Cron, Interval, ListenAddress, LogFilter, Percent, QueueUrl, Size, Zone};
 
 /// The kinds of canonical records a sync can bring.
 pub const ENTITIES: [&str; 13] = [
@@ -59,6 +60,9 @@ pub struct Config {
     /// Where everything is kept.
     #[serde(default)]
     pub store: StoreSettings,
+    /// How long what is over is kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// How orders travel to the ERP.
     #[serde(default)]
     pub queue: QueueSettings,
@@ -119,23 +123,6 @@ impl fmt::Debug for Source {
             .field("file", &self.document.file)
             .field("digest", &self.digest)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where everything is kept.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct StoreSettings {
-    /// Where the store is: `sqlite://` and the path of a file.
-    pub url: StoreUrl,
-    /// Whether `run` brings the store to its own schema version before it starts. Otherwise it
-    /// refuses an older store and asks for `tradebridge migrate`.
-    pub migrate: bool,
-}
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self { url: StoreUrl::sqlite("data/tradebridge.db"), migrate: true }
     }
 }
 
@@ -212,11 +199,13 @@ pub enum LogFormat {
 pub struct DaemonSettings {
     /// How long a shutdown waits for the page, the order and the requests in hand.
     pub shutdown_timeout: Interval,
+    /// Where the daemon says how commands on this machine reach it. With a `SQLite` store that is beside its file.
+    pub run_directory: PathBuf,
 }
 
 impl Default for DaemonSettings {
     fn default() -> Self {
-        Self { shutdown_timeout: Interval::from_secs(30) }
+        Self { shutdown_timeout: Interval::from_secs(30), run_directory: PathBuf::from("data") }
     }
 }
 

@@ -354,26 +354,51 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Where the store is: `sqlite://` and the path of a file, relative to the directory the command is
-/// started in unless it begins with `/`.
+/// Where the store is: a `SQLite` file or a database of a PostgreSQL server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreUrl(PathBuf);
+pub enum StoreUrl {
+    /// A file, relative to the directory the command is started in unless it begins with `/`.
+    Sqlite(PathBuf),
+    /// A server's database.
+    Postgres(PostgresUrl),
+}
+
+/// A database of a PostgreSQL server, without a password: it can be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresUrl(String);
 
 by_text!(
     StoreUrl,
     "store-url",
-    "Where the store is: `sqlite://` and the path of a file, such as `sqlite://data/tradebridge.db`."
+    "Where the store is: `sqlite://` and the path of a file, such as `sqlite://data/tradebridge.db`, or a database of a \
+     PostgreSQL server, such as `postgres://tradebridge@db.example/tradebridge`."
 );
 
 impl StoreUrl {
     /// The `SQLite` store in the file at `path`.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self::Sqlite(path.into())
     }
 
-    /// The file of the `SQLite` store.
-    pub fn sqlite_path(&self) -> &Path {
+    /// The file of a `SQLite` store.
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+impl PostgresUrl {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -386,13 +411,25 @@ impl FromStr for StoreUrl {
             Some(("sqlite", path)) if path.contains(['?', '#']) => {
                 Err(not(format!("`{text}`: parameters are not possible; write the path of the file alone")))
             }
-            Some(("sqlite", path)) => Ok(Self(PathBuf::from(path))),
-            Some(("postgres" | "postgresql", _)) => {
-                Err(not("this version has no PostgreSQL store; use a SQLite file, like `sqlite://data/tradebridge.db`"))
-            }
+            Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
             // What is refused may hold a password, so it is not repeated.
+            Some(("postgres" | "postgresql", rest)) => {
+                let (address, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+                let user = address.rsplit_once('@').map_or("", |(user, _)| user);
+                if user.contains(':') || parameters.split('&').any(|p| p.starts_with("password=")) {
+                    return Err(not("a password does not belong in the URL; write `password = { env = \"…\" }` or \
+                         `password = { file = \"…\" }` beside it"));
+                }
+                if !address.contains('/') || address.ends_with('/') {
+                    return Err(not(
+                        "the URL names no database; write it like `postgres://tradebridge@db.example/tradebridge`",
+                    ));
+                }
+                Ok(Self::Postgres(PostgresUrl(text.to_owned())))
+            }
             _ => Err(not(
-                "this is no store; write `sqlite://` and the path of a file, like `sqlite://data/tradebridge.db`",
+                "this is no store; write `sqlite://` and the path of a file, like `sqlite://data/tradebridge.db`, or a \
+                 database like `postgres://tradebridge@db.example/tradebridge`",
             )),
         }
     }
@@ -400,7 +437,10 @@ impl FromStr for StoreUrl {
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sqlite://{}", self.0.display())
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
+        }
     }
 }
 
@@ -536,9 +576,17 @@ mod tests {
     #[test]
     fn other_kinds() {
         assert!(refused::<Zone>("Europe/Amsterdm").contains("did you mean `Europe/Amsterdam`"));
-        assert!(refused::<StoreUrl>("postgres://u:secret@db/x").contains("no PostgreSQL"));
+        let password = refused::<StoreUrl>("postgres://u:secret@db/x");
+        assert!(password.contains("password =") && !password.contains("secret"), "{password}");
+        assert!(refused::<StoreUrl>("postgres://u@db/x?password=secret").contains("password ="));
+        assert!(refused::<StoreUrl>("postgres://u@db").contains("names no database"));
+        let server = "postgres://u@db/x?sslmode=require";
+        assert_eq!(server.parse::<StoreUrl>().unwrap().to_string(), server);
         assert!(!refused::<StoreUrl>("mysql://u:secret@db/x").contains("secret"));
-        assert_eq!("sqlite:///var/lib/t.db".parse::<StoreUrl>().unwrap().sqlite_path(), Path::new("/var/lib/t.db"));
+        assert_eq!(
+            "sqlite:///var/lib/t.db".parse::<StoreUrl>().unwrap().sqlite_path(),
+            Some(Path::new("/var/lib/t.db"))
+        );
         assert!(refused::<QueueUrl>("amqp://localhost").contains("no RabbitMQ"));
         assert!(refused::<ListenAddress>("8080").contains("127.0.0.1:8080"));
         assert!(refused::<LogFilter>("inof").contains("`inof` is no log level"));

@@ -1,6 +1,6 @@
-//! The file beside the store by which the command line on the same machine finds the running daemon and gets in.
+//! The files by which the command line on the same machine finds the running daemon and gets in.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,14 +12,18 @@ use crate::config::Secret;
 #[derive(Debug)]
 pub struct AdminFile {
     path: PathBuf,
+    /// Says that the daemon lives, where the store itself has no lock.
+    _lock: Option<File>,
 }
 
 impl AdminFile {
-    /// Writes the file for the store at `store`: readable by the daemon's user only, and never half.
+    /// Writes the file beside a path: readable by the daemon's user only, and never half. With `lock`, a lock beside it
+    /// says that the daemon lives; a `SQLite` store has its own.
     ///
     /// # Errors
-    /// The operating system's, where the store's directory cannot be written to.
-    pub fn write(store: &Path, address: SocketAddr, token: &Secret) -> std::io::Result<Self> {
+    /// The operating system's, where the directory cannot be written to or another daemon has the lock.
+    pub fn write(store: &Path, lock: bool, address: SocketAddr, token: &Secret) -> std::io::Result<Self> {
+        let lock = lock.then(|| locked(&beside(store, ".lock"))).transpose()?;
         let path = beside(store, ".admin");
         let new = beside(store, ".admin.new");
         match std::fs::remove_file(&new) {
@@ -31,7 +35,7 @@ impl AdminFile {
         file.write_all(content.to_string().as_bytes())?;
         drop(file);
         std::fs::rename(&new, &path)?;
-        Ok(Self { path })
+        Ok(Self { path, _lock: lock })
     }
 }
 
@@ -40,6 +44,23 @@ impl Drop for AdminFile {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "the file of the admin token cannot be removed");
         }
+    }
+}
+
+fn locked(path: &Path) -> std::io::Result<File> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let path = path.display();
+            let message =
+                format!("{path} is held by another daemon; give this one a `daemon.run_directory` of its own");
+            Err(std::io::Error::other(message))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -59,7 +80,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("store.db");
         let path = directory.path().join("store.db.admin");
-        let file = AdminFile::write(&store, "127.0.0.1:8080".parse().unwrap(), &Secret::new("tok")).unwrap();
+        let file = AdminFile::write(&store, false, "127.0.0.1:8080".parse().unwrap(), &Secret::new("tok")).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"{"address":"127.0.0.1:8080","token":"tok"}"#);
         drop(file);

@@ -15,8 +15,7 @@ use crate::config::{Config, Problems, Secret};
 use crate::orders::{Desk, Intake, Orders};
 use crate::publish::Notifier;
 use crate::queue::{Clock, Embedded, SystemClock, Wake};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, StoreError};
+use crate::store::{OpenOptions, SqlStore, Store, StoreError};
 use crate::sync::{Plan, Pull, Pulled, Puller, SyncError};
 use crate::telemetry;
 use crate::telemetry::event::{RunEnded, RunFailed};
@@ -42,7 +41,7 @@ pub(super) type PullName = (String, String, &'static str);
 /// The rooms, wired.
 pub struct Bridge {
     pub(super) store: Arc<dyn Store>,
-    sqlite: Arc<SqliteStore>,
+    opened: Arc<SqlStore>,
     pub(super) config: watch::Sender<Arc<Config>>,
     plan: watch::Sender<Arc<Plan>>,
     pub(super) puller: Puller,
@@ -82,8 +81,8 @@ impl Bridge {
     /// [`OpenError`]: every fault of every file, or what is wrong with the store.
     pub async fn open(config: Config, stop: watch::Receiver<bool>) -> Result<Arc<Self>, OpenError> {
         let plan = Plan::load(&config).map_err(OpenError::Files)?;
-        let sqlite = Arc::new(SqliteStore::open(config.store.url.sqlite_path(), config.store.migrate).await?);
-        let store: Arc<dyn Store> = Arc::<SqliteStore>::clone(&sqlite);
+        let opened = Arc::new(SqlStore::open(&config.store.url, &OpenOptions::from(&config.store)).await?);
+        let store: Arc<dyn Store> = Arc::<SqlStore>::clone(&opened);
         scopes::bring_up(&store, &plan.scopes).await?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -108,7 +107,7 @@ impl Bridge {
             reloading: tokio::sync::Mutex::default(),
             stop,
             store,
-            sqlite,
+            opened,
             config: watch::Sender::new(Arc::new(config)),
             plan: watch::Sender::new(Arc::new(plan)),
             queue,
@@ -150,7 +149,7 @@ impl Bridge {
 
     /// Closes the store once nothing uses it any more.
     pub async fn close(&self) {
-        self.sqlite.close().await;
+        self.opened.close().await;
     }
 
     /// The plan in force.
@@ -181,7 +180,7 @@ impl Bridge {
         self.known().running.insert(name.clone());
         let pulled = self.puller.pull(plan, pull, full, tell).await;
         let failure = match &pulled {
-            Ok(_) | Err(SyncError::Interrupted) => None,
+            Ok(_) | Err(SyncError::Interrupted | SyncError::Elsewhere { .. }) => None,
             Err(error) => Some(error.to_string()),
         };
         if let Some(reason) = &failure {

@@ -67,14 +67,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let address = config.api.listen.socket();
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
-    let store = config.store.url.sqlite_path().to_owned();
+    let store = config.store.url.clone();
+    let run_path = config.store.run_path(&config.daemon.run_directory);
     let limit = config.daemon.shutdown_timeout.duration();
     for warning in &config.source.warnings {
         tracing::warn!("{warning}");
     }
     let (stop, stopping) = watch::channel(false);
     let bridge = Bridge::open(config, stopping.clone()).await?;
-    let admin_file = AdminFile::write(&store, address, bridge.operator()).map_err(RunError::AdminFile)?;
+    let admin_file = AdminFile::write(&run_path, store.sqlite_path().is_none(), address, bridge.operator())
+        .map_err(RunError::AdminFile)?;
 
     let mut parts = Parts::default();
     let served = server::serve(listener, bridge.router(), stopping.clone(), Bounds::default());
@@ -89,7 +91,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         }
     });
     parts.spawn("the watchdog", watchdog(Arc::clone(&bridge), stopping.clone()));
-    tracing::info!(%address, store = %store.display(), version = env!("CARGO_PKG_VERSION"), "tradebridge is ready");
+    tracing::info!(%address, %store, version = env!("CARGO_PKG_VERSION"), "tradebridge is ready");
     notify(&[NotifyState::Ready]);
 
     let broken = loop {

@@ -20,6 +20,27 @@ pub enum StoreError {
         /// Why.
         source: std::io::Error,
     },
+    /// The database server cannot be reached, or refuses.
+    #[error(
+        "the store on {server} cannot be opened: {source}; check the address, the user, the password and that the database exists"
+    )]
+    Server {
+        /// The server, as it is configured, without a password.
+        server: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The database server lacks what the store needs.
+    #[error("the server of the store {server} is too old; PostgreSQL {oldest} or later is needed")]
+    OldServer {
+        /// The server, as it is configured, without a password.
+        server: String,
+        /// The oldest version that will do.
+        oldest: i32,
+    },
+    /// Another process has taken over what this one was at.
+    #[error("another process has taken over '{0}', since its lease had run out here; nothing of the page was written")]
+    Fenced(String),
     /// The store's file is damaged.
     #[error("the store {} is damaged ({message}); restore it from a backup and run `tradebridge recover`", path.display())]
     Damaged {
@@ -67,15 +88,33 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // SQLITE_FULL and SQLITE_IOERR_SHMSIZE say what is missing; SQLITE_IOERR_WRITE, _FSYNC and _TRUNCATE come from
         // a quota or a limit as well as from a broken disk: https://www.sqlite.org/rescode.html
-        match code(&error) {
-            Some(13 | 4874) => Self::Full(error),
-            Some(778 | 1034 | 1546) => Self::Unwritable(error),
+        // PostgreSQL's disk_full, https://www.postgresql.org/docs/current/errcodes-appendix.html
+        match (sqlstate(&error).as_deref(), code(&error)) {
+            (Some("53100"), _) | (_, Some(13 | 4874)) => Self::Full(error),
+            (_, Some(778 | 1034 | 1546)) => Self::Unwritable(error),
             _ => Self::Engine(error),
         }
     }
 }
 
+impl StoreError {
+    /// Whether a key that has to be unique is there already.
+    pub(super) fn is_taken(&self) -> bool {
+        let Self::Engine(error) = self else { return false };
+        error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+    }
+}
+
+/// PostgreSQL's code of an error, five characters; SQLite's codes are shorter.
+fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    (code.len() == 5).then(|| code.into_owned())
+}
+
 /// The engine's extended result code.
 pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+    if sqlstate(error).is_some() {
+        return None;
+    }
     error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse().ok())
 }

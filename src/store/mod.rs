@@ -5,9 +5,10 @@
 
 mod error;
 mod keys;
+mod lease;
 mod orders;
 mod shops;
-pub mod sqlite;
+mod sql;
 mod types;
 
 use async_trait::async_trait;
@@ -16,14 +17,16 @@ use serde_json::Value;
 
 pub use error::{Result, StoreError};
 pub use keys::{KeyHash, Keys, StoredKey};
+pub use lease::{HeldLease, Lease, Leases};
 pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
+pub use sql::{OpenOptions, SqlStore};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
-    Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
+    RawBatch, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
 
 use crate::model::{Entity, Key, PartKind};
@@ -46,8 +49,8 @@ pub trait Parts: Send + Sync {
     /// How many parts of a source are alive.
     async fn count(&self, source: SourceId) -> Result<u64>;
 
-    /// The source's living parts after a part identifier, in the order of identifiers: for finding what is absent.
-    async fn living(&self, source: SourceId, after: i64, limit: u32) -> Result<Vec<Stored>>;
+    /// The source's living parts after a source key, in the order of source keys: for finding what is absent.
+    async fn living(&self, source: SourceId, after: &str, limit: u32) -> Result<Vec<Stored>>;
 
     /// The parts of entities by key, main part first: what an entity is assembled from.
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>>;
@@ -56,37 +59,42 @@ pub trait Parts: Send + Sync {
     async fn list(&self, query: &ListQuery) -> Result<Vec<Part>>;
 }
 
-/// Runs: what is staged, held, applied and rejected.
+/// Runs: what is staged, held, applied and rejected. Whoever writes holds the lease on the source; a commit under a lease
+/// that somebody else has taken over is refused as [`StoreError::Fenced`].
 #[async_trait]
 pub trait Runs: Send + Sync {
     /// Records a run that begins.
-    async fn begin_run(&self, run: &Run) -> Result<()>;
+    async fn begin_run(&self, lease: &Lease, run: &Run) -> Result<()>;
 
     /// The source's run that did not end, with the seen parts of its committed pages.
     async fn unfinished(&self, source: SourceId) -> Result<Option<(Run, Vec<Vec<u8>>)>>;
 
     /// Commits a page of a run: place, counts, seen parts, differences and rejections, all or nothing.
-    async fn commit_page(&self, run: &Run, page: &Page) -> Result<()>;
+    async fn commit_page(&self, lease: &Lease, run: &Run, page: &Page) -> Result<()>;
 
     /// Commits differences straight to the parts, with the run's place: for a first load, which no guard holds.
-    async fn commit_load(&self, run: &Run, page: &Page) -> Result<Applied>;
+    async fn commit_load(&self, lease: &Lease, run: &Run, page: &Page) -> Result<Applied>;
+
+    /// Commits a page of a first load that was not compared with the store. False where a key of it is stored already:
+    /// then nothing is committed, and the page has to be compared.
+    async fn commit_fresh(&self, lease: &Lease, run: &Run, page: &Page) -> Result<bool>;
 
     /// Applies at most `limit` of the run's staged differences, in order, each only where the stored hash is still
     /// the one it was staged against. Says what was applied; nothing left is `applied + superseded == 0`.
-    async fn apply_page(&self, run: &str, limit: u32) -> Result<Applied>;
+    async fn apply_page(&self, lease: &Lease, run: &str, limit: u32) -> Result<Applied>;
 
     /// Records a run's state and counts.
-    async fn save_run(&self, run: &Run) -> Result<()>;
+    async fn save_run(&self, lease: &Lease, run: &Run) -> Result<()>;
 
     /// Ends a run that is not applied: its state is recorded, and its staged differences and seen parts are dropped.
     /// With `taken`, what it read counts as taken nevertheless. All or nothing.
-    async fn end_run(&self, run: &Run, taken: bool) -> Result<()>;
+    async fn end_run(&self, lease: &Lease, run: &Run, taken: bool) -> Result<()>;
 
     /// Replaces the shops of staged differences, by position.
-    async fn restage_shops(&self, run: &str, shops: &[(i64, Vec<String>)]) -> Result<()>;
+    async fn restage_shops(&self, lease: &Lease, run: &str, shops: &[(i64, Vec<String>)]) -> Result<()>;
 
     /// Ends a run well: its source was verified at its end, and what it read counts as taken.
-    async fn finish_run(&self, run: &Run) -> Result<()>;
+    async fn finish_run(&self, lease: &Lease, run: &Run) -> Result<()>;
 
     /// A run.
     async fn run(&self, id: &str) -> Result<Option<Run>>;
@@ -127,6 +135,6 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
+pub trait Store: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
 
-impl<T: Parts + Runs + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}

@@ -138,6 +138,10 @@ pub struct Difference {
     /// Of a customer: the shops that have it in scope after the change. None leaves that as it is; whoever is deleted
     /// leaves every scope.
     pub shops: Option<Vec<String>>,
+    /// The batch that has its source row; where none is named, the batch that is stored with its page.
+    pub raw: Option<i64>,
+    /// The next day, counted from 1970-01-01, on which it becomes valid or expires.
+    pub turn: Option<i32>,
 }
 
 /// A record that was not taken.
@@ -198,6 +202,17 @@ pub struct Page {
     pub replaced: Vec<String>,
     /// Rejections that are over.
     pub mended: Vec<i64>,
+    /// The source rows of the differences, as they were read.
+    pub raw: Option<RawBatch>,
+}
+
+/// Source rows of one page, compressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawBatch {
+    /// How many.
+    pub records: u32,
+    /// The rows.
+    pub bytes: Vec<u8>,
 }
 
 /// A run's state.

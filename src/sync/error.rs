@@ -1,5 +1,7 @@
 //! Why a run is not executed, approved or refused.
 
+use jiff::Timestamp;
+
 use crate::connector::ConnectorError;
 use crate::store::StoreError;
 
@@ -30,6 +32,14 @@ pub enum SyncError {
     /// The daemon stops: the run goes on from its last page when it is executed again.
     #[error("the run was stopped after a page; the next one goes on from there")]
     Interrupted,
+    /// Another process executes the source's runs.
+    #[error("{holder} is at this source{}; it goes on there", at_least(*until))]
+    Elsewhere {
+        /// Which process: machine, process and opening of the store.
+        holder: String,
+        /// Until when, unless it renews its lease.
+        until: Option<Timestamp>,
+    },
     /// The run is not in a state in which it can be approved or refused.
     #[error("run {id} is {state}, not held; `tradebridge runs list` shows what is held")]
     NotHeld {
@@ -41,6 +51,10 @@ pub enum SyncError {
     /// There is no such run.
     #[error("there is no run {0}; `tradebridge runs list` shows the runs")]
     NoRun(String),
+}
+
+fn at_least(until: Option<Timestamp>) -> String {
+    until.map(|until| format!(" until {until} at least")).unwrap_or_default()
 }
 
 impl SyncError {

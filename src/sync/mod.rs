@@ -6,6 +6,7 @@
 mod error;
 mod guard;
 mod keyed;
+mod lease;
 mod page;
 mod plan;
 mod prices;

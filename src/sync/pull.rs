@@ -11,12 +11,13 @@ use tokio::sync::watch;
 
 use super::error::SyncError;
 use super::keyed;
+use super::lease::Held;
 use super::plan::{Plan, Pull};
 use super::run::{Ended, Job, approve, finish, refuse};
 use crate::connector::Offer;
 use crate::mapping::Outcome;
 use crate::model::Key;
-use crate::store::{Run, RunFilter, RunState, Source, SourceId, Store};
+use crate::store::{Lease, Run, RunFilter, RunState, Source, SourceId, Store};
 
 /// What was read is remembered this long after it has gone.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -72,13 +73,28 @@ impl Puller {
         let source = self.source(pull).await?;
         let busy = self.busy(source.id);
         let _turn = busy.lock().await;
+        let held = Held::take(&self.store, source.id).await?;
+        let pulled = self.pull_all(plan, pull, full, &held.lease, &mut ended).await;
+        held.end().await;
+        pulled
+    }
+
+    async fn pull_all(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        full: bool,
+        lease: &Lease,
+        ended: &mut (impl FnMut(&Pulled) + Send),
+    ) -> Result<Vec<Pulled>, SyncError> {
+        let source = self.source(pull).await?;
         let mut pulled = Vec::new();
         let mut unsettled = None;
         let mut note = |name: String, run: Run, pulled: &mut Vec<Pulled>| {
             pulled.push(Pulled { source: name, run });
-            pulled.last().into_iter().for_each(&mut ended);
+            pulled.last().into_iter().for_each(&mut *ended);
         };
-        if let Some(Ended { run }) = finish(&self.store, &plan.scopes, source.id).await? {
+        if let Some(Ended { run }) = finish(&self.store, lease, &plan.scopes, source.id).await? {
             note(source_name(&run), run, &mut pulled);
         }
         let offers = pull.link.connector.offers(&pull.mapping.stream).await?;
@@ -88,7 +104,7 @@ impl Puller {
             let source = self.source(pull).await?;
             if self.is_taken(&source, &offer, identity).await? && !(full && offer.complete) {
                 if offer.complete {
-                    self.supersede(&source, identity).await?;
+                    self.supersede(lease, &source, identity).await?;
                 }
                 unsettled = unsettled.or(self.settle(plan, pull, &offer.identity).await.err());
                 continue;
@@ -99,7 +115,7 @@ impl Puller {
             }
             let (name, content) = (offer.name.clone(), offer.identity.clone());
             let again = offer.clone();
-            let Ended { run } = self.job(plan, pull, source, offer, identity.clone()).await?.execute().await?;
+            let Ended { run } = self.job(plan, pull, lease, source, offer, identity.clone()).await?.execute().await?;
             let done = run.state == RunState::Done;
             // Records whose key had belonged to rows that are gone now: a system that numbers its rows anew.
             let freed = done && again.complete && run.counts.conflicts > 0 && run.counts.deleted > 0;
@@ -109,7 +125,8 @@ impl Puller {
             }
             if freed {
                 let source = self.source(pull).await?;
-                let Ended { run } = self.job(plan, pull, source, again, identity.clone()).await?.execute().await?;
+                let Ended { run } =
+                    self.job(plan, pull, lease, source, again, identity.clone()).await?.execute().await?;
                 note(name, run, &mut pulled);
             }
             unsettled = unsettled.or(self.settle(plan, pull, &content).await.err());
@@ -128,11 +145,13 @@ impl Puller {
     /// The first that a run fails with.
     pub async fn rehearse(&self, plan: &Plan, pull: &Pull) -> Result<Vec<Pulled>, SyncError> {
         let mut pulled = Vec::new();
+        // Nothing is committed, so nobody has to be kept out.
+        let nobody = Lease { name: String::new(), fence: 0 };
         for offer in pull.link.connector.offers(&pull.mapping.stream).await? {
             let source = self.source(pull).await?;
             let identity = identity(&offer, pull);
             let name = offer.name.clone();
-            let Ended { run } = self.job(plan, pull, source, offer, identity).await?.rehearse().await?;
+            let Ended { run } = self.job(plan, pull, &nobody, source, offer, identity).await?.rehearse().await?;
             pulled.push(Pulled { source: name, run });
         }
         Ok(pulled)
@@ -189,9 +208,13 @@ impl Puller {
     /// # Errors
     /// As of [`approve`].
     pub async fn approve(&self, plan: &Plan, run: &str) -> Result<Run, SyncError> {
-        let busy = self.busy_of(run).await?;
+        let source = self.source_of(run).await?;
+        let busy = self.busy(source);
         let _turn = busy.lock().await;
-        Ok(approve(&self.store, &plan.scopes, run).await?.run)
+        let held = Held::take(&self.store, source).await?;
+        let approved = approve(&self.store, &held.lease, &plan.scopes, run).await;
+        held.end().await;
+        Ok(approved?.run)
     }
 
     /// Drops a held run, once no other run of its source is under way.
@@ -199,9 +222,13 @@ impl Puller {
     /// # Errors
     /// As of [`refuse`].
     pub async fn refuse(&self, run: &str, reason: &str) -> Result<Run, SyncError> {
-        let busy = self.busy_of(run).await?;
+        let source = self.source_of(run).await?;
+        let busy = self.busy(source);
         let _turn = busy.lock().await;
-        refuse(&self.store, run, reason).await
+        let held = Held::take(&self.store, source).await?;
+        let refused = refuse(&self.store, &held.lease, run, reason).await;
+        held.end().await;
+        refused
     }
 
     async fn source(&self, pull: &Pull) -> Result<Source, SyncError> {
@@ -213,15 +240,16 @@ impl Puller {
         Arc::clone(busy.entry(source).or_default())
     }
 
-    async fn busy_of(&self, run: &str) -> Result<Arc<tokio::sync::Mutex<()>>, SyncError> {
+    async fn source_of(&self, run: &str) -> Result<SourceId, SyncError> {
         let run = self.store.run(run).await?.ok_or_else(|| SyncError::NoRun(run.to_owned()))?;
-        Ok(self.busy(run.source))
+        Ok(run.source)
     }
 
     async fn job(
         &self,
         plan: &Plan,
         pull: &Pull,
+        lease: &Lease,
         source: Source,
         offer: Offer,
         identity: Json,
@@ -232,6 +260,7 @@ impl Puller {
             .map_err(|_| SyncError::Stopped("the opening of the source"))??;
         Ok(Job {
             store: Arc::clone(&self.store),
+            lease: lease.clone(),
             mapping: Arc::clone(&pull.mapping),
             setting: pull.link.setting.clone(),
             scopes: Arc::clone(&plan.scopes),
@@ -256,10 +285,10 @@ impl Puller {
     }
 
     /// Where the newest content is one that was taken, runs over another that wait for approval are void.
-    async fn supersede(&self, source: &Source, identity: &Json) -> Result<(), SyncError> {
+    async fn supersede(&self, lease: &Lease, source: &Source, identity: &Json) -> Result<(), SyncError> {
         for held in self.held(source).await?.into_iter().filter(|run| run.place.as_ref() != Some(identity)) {
             let reason = Some("what was read before it is the newest again".to_owned());
-            self.store.end_run(&Run { state: RunState::Superseded, reason, ..held }, false).await?;
+            self.store.end_run(lease, &Run { state: RunState::Superseded, reason, ..held }, false).await?;
         }
         Ok(())
     }

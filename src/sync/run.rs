@@ -16,7 +16,7 @@ use crate::connector::Verify;
 use crate::connector::format::Reader;
 use crate::mapping::{Mapping, Setting};
 use crate::model::PartKind;
-use crate::store::{Known, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store};
+use crate::store::{Known, Lease, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store};
 
 /// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
@@ -28,6 +28,8 @@ const APPLY: u32 = 1000;
 pub struct Job {
     /// Where parts, runs and the feed are kept.
     pub store: Arc<dyn Store>,
+    /// The lease on the source.
+    pub lease: Lease,
     /// What turns the records into parts.
     pub mapping: Arc<Mapping>,
     /// What the mapping needs to know of the connection.
@@ -78,9 +80,10 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, mapping, setting, scopes, source, guard, complete, identity, reader, verify, stop } = self;
+        let Self { store, lease, mapping, setting, scopes, source, guard, complete, identity, reader, verify, stop } =
+            self;
         let execution =
-            Execution { store, mapping, setting, scopes, source, guard, complete, identity, stores: true, stop };
+            Execution { store, lease, mapping, setting, scopes, source, guard, complete, identity, stores: true, stop };
         (execution, reader, verify)
     }
 }
@@ -88,6 +91,7 @@ impl Job {
 /// A job without what can be read only once.
 struct Execution {
     store: Arc<dyn Store>,
+    lease: Lease,
     mapping: Arc<Mapping>,
     setting: Setting,
     scopes: Arc<Scopes>,
@@ -111,7 +115,7 @@ impl Execution {
                 run.state = RunState::Failed;
                 run.reason = Some(error.to_string());
                 run.ended_at = Some(Timestamp::now());
-                self.store.end_run(&run, false).await?;
+                self.store.end_run(&self.lease, &run, false).await?;
                 return Err(error);
             }
         }
@@ -120,15 +124,15 @@ impl Execution {
             run.state = RunState::Held;
             run.reason = Some(reason);
             run.ended_at = Some(Timestamp::now());
-            self.store.save_run(&run).await?;
+            self.store.save_run(&self.lease, &run).await?;
             return Ok(Ended { run });
         }
         if skip > 0 {
-            rejudge(&self.store, &run, &self.scopes).await?;
+            rejudge(&self.store, &self.lease, &run, &self.scopes).await?;
         }
         run.state = RunState::Applying;
-        self.store.save_run(&run).await?;
-        apply(&self.store, run, Some(&self.stop)).await
+        self.store.save_run(&self.lease, &run).await?;
+        apply(&self.store, &self.lease, run, Some(&self.stop)).await
     }
 
     async fn rehearse(mut self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
@@ -157,7 +161,7 @@ impl Execution {
     }
 
     async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
-        finish(&self.store, &self.scopes, self.source.id).await?;
+        finish(&self.store, &self.lease, &self.scopes, self.source.id).await?;
         let rejections = self.has_rejections().await?;
         if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
             let same = run.place.as_ref() == Some(&self.identity)
@@ -174,12 +178,12 @@ impl Execution {
                 ended_at: Some(Timestamp::now()),
                 ..run
             };
-            self.store.end_run(&ended, false).await?;
+            self.store.end_run(&self.lease, &ended, false).await?;
         }
         let loading =
             self.complete && self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
         let run = self.run(loading);
-        self.store.begin_run(&run).await?;
+        self.store.begin_run(&self.lease, &run).await?;
         Ok((run, Progress::new(rejections), 0))
     }
 
@@ -242,9 +246,9 @@ impl Execution {
                     continue;
                 }
                 if run.loading {
-                    superseded += self.store.commit_load(&run, &page).await?.superseded;
+                    superseded += self.store.commit_load(&self.lease, &run, &page).await?.superseded;
                 } else {
-                    self.store.commit_page(&run, &page).await?;
+                    self.store.commit_page(&self.lease, &run, &page).await?;
                 }
                 if *self.stop.borrow() {
                     return Err(SyncError::Interrupted);
@@ -286,18 +290,18 @@ impl Execution {
             if !mended.is_empty() {
                 let page = Page { number: run.pages, mended, ..Page::default() };
                 run.pages += 1;
-                self.store.commit_page(run, &page).await?;
+                self.store.commit_page(&self.lease, run, &page).await?;
             }
         }
     }
 
     /// After a complete pass that ended well, what the source lacks is gone.
     async fn stage_absent(&self, run: &mut Run, progress: &mut Progress) -> Result<(), SyncError> {
-        let mut after = 0;
+        let mut after = String::new();
         loop {
-            let living = self.store.living(self.source.id, after, APPLY).await?;
+            let living = self.store.living(self.source.id, &after, APPLY).await?;
             let Some(last) = living.last() else { return Ok(()) };
-            after = last.id;
+            after.clone_from(&last.source_key);
             let mut page = Page { number: run.pages, ..Page::default() };
             let mut absent = Vec::new();
             for stored in living {
@@ -322,7 +326,7 @@ impl Execution {
             // A run that goes on from here does not stage them once more.
             page.seen = progress.note_seen(&absent)?;
             if self.stores {
-                self.store.commit_page(run, &page).await?;
+                self.store.commit_page(&self.lease, run, &page).await?;
             }
         }
     }
@@ -337,14 +341,14 @@ impl Execution {
         };
         for held in self.store.runs(&filter).await?.into_iter().filter(|held| held.source == run.source) {
             let reason = Some(format!("run {} took its place", run.id));
-            self.store.end_run(&Run { state: RunState::Superseded, reason, ..held }, false).await?;
+            self.store.end_run(&self.lease, &Run { state: RunState::Superseded, reason, ..held }, false).await?;
         }
         Ok(())
     }
 }
 
 /// Judges the staged customers of a run anew: the shops' conditions may be others than when they were staged.
-async fn rejudge(store: &Arc<dyn Store>, run: &Run, scopes: &Scopes) -> Result<(), SyncError> {
+async fn rejudge(store: &Arc<dyn Store>, lease: &Lease, run: &Run, scopes: &Scopes) -> Result<(), SyncError> {
     if run.kind != PartKind::Customer {
         return Ok(());
     }
@@ -357,7 +361,7 @@ async fn rejudge(store: &Arc<dyn Store>, run: &Run, scopes: &Scopes) -> Result<(
             .iter()
             .filter_map(|d| Some((d.position, scopes.of(&run.connection, &d.key.company, d.content.as_ref()?))))
             .collect();
-        store.restage_shops(&run.id, &judged).await?;
+        store.restage_shops(lease, &run.id, &judged).await?;
     }
 }
 
@@ -365,23 +369,28 @@ async fn rejudge(store: &Arc<dyn Store>, run: &Run, scopes: &Scopes) -> Result<(
 ///
 /// # Errors
 /// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
-pub async fn approve(store: &Arc<dyn Store>, scopes: &Scopes, id: &str) -> Result<Ended, SyncError> {
+pub async fn approve(store: &Arc<dyn Store>, lease: &Lease, scopes: &Scopes, id: &str) -> Result<Ended, SyncError> {
     let run = held(store, id).await?;
-    rejudge(store, &run, scopes).await?;
+    rejudge(store, lease, &run, scopes).await?;
     let run = Run { state: RunState::Applying, ..run };
-    store.save_run(&run).await?;
-    apply(store, run, None).await
+    store.save_run(lease, &run).await?;
+    apply(store, lease, run, None).await
 }
 
 /// Applies the rest of a source's run that was broken off while it was being applied.
 ///
 /// # Errors
 /// The store's.
-pub async fn finish(store: &Arc<dyn Store>, scopes: &Scopes, source: SourceId) -> Result<Option<Ended>, SyncError> {
+pub async fn finish(
+    store: &Arc<dyn Store>,
+    lease: &Lease,
+    scopes: &Scopes,
+    source: SourceId,
+) -> Result<Option<Ended>, SyncError> {
     match store.unfinished(source).await? {
         Some((run, _)) if run.state == RunState::Applying => {
-            rejudge(store, &run, scopes).await?;
-            apply(store, run, None).await.map(Some)
+            rejudge(store, lease, &run, scopes).await?;
+            apply(store, lease, run, None).await.map(Some)
         }
         _ => Ok(None),
     }
@@ -391,11 +400,11 @@ pub async fn finish(store: &Arc<dyn Store>, scopes: &Scopes, source: SourceId) -
 ///
 /// # Errors
 /// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
-pub async fn refuse(store: &Arc<dyn Store>, id: &str, reason: &str) -> Result<Run, SyncError> {
+pub async fn refuse(store: &Arc<dyn Store>, lease: &Lease, id: &str, reason: &str) -> Result<Run, SyncError> {
     let run = held(store, id).await?;
     let run =
         Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
-    store.end_run(&run, true).await?;
+    store.end_run(lease, &run, true).await?;
     Ok(run)
 }
 
@@ -404,9 +413,14 @@ async fn held(store: &Arc<dyn Store>, id: &str) -> Result<Run, SyncError> {
     if run.state == RunState::Held { Ok(run) } else { Err(SyncError::NotHeld { id: run.id, state: run.state.name() }) }
 }
 
-async fn apply(store: &Arc<dyn Store>, mut run: Run, stop: Option<&watch::Receiver<bool>>) -> Result<Ended, SyncError> {
+async fn apply(
+    store: &Arc<dyn Store>,
+    lease: &Lease,
+    mut run: Run,
+    stop: Option<&watch::Receiver<bool>>,
+) -> Result<Ended, SyncError> {
     loop {
-        let applied = store.apply_page(&run.id, APPLY).await?;
+        let applied = store.apply_page(lease, &run.id, APPLY).await?;
         if applied.applied + applied.superseded == 0 {
             break;
         }
@@ -417,7 +431,7 @@ async fn apply(store: &Arc<dyn Store>, mut run: Run, stop: Option<&watch::Receiv
     }
     run.state = RunState::Done;
     run.ended_at = Some(Timestamp::now());
-    store.finish_run(&run).await?;
+    store.finish_run(lease, &run).await?;
     Ok(Ended { run })
 }
 

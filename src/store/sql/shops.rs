@@ -1,10 +1,10 @@
 //! What shops see: the scope is part of every statement, so a page is a page of what the shop sees.
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 use super::super::{Condition, Judged, Listing, Part, Result, ShopChange, ShopChanges, ShopScope, Shops, View};
-use super::{SqliteStore, members, rows};
+use super::statement::Sql;
+use super::{SqlStore, members, rows};
 use crate::model::{Entity, Key, PartKind};
 
 /// Keys looked up by one statement.
@@ -23,65 +23,64 @@ const FORMER_OWNER: &str = "CASE WHEN p.entity = 'customer' THEN p.number \
      WHEN substr(f.who, 1, 2) = '1:' THEN substr(f.who, 3) WHEN p.entity = 'order_status' THEN '' END";
 
 #[async_trait]
-impl Shops for SqliteStore {
+impl Shops for SqlStore {
     async fn scope(&self, shop: &str) -> Result<Option<ShopScope>> {
-        let row = sqlx::query("SELECT digest, epoch FROM shop WHERE name = ?")
+        let row = self
+            .sql("SELECT digest, epoch FROM shop WHERE name = ?")
             .bind(shop)
-            .fetch_optional(&self.reader)
+            .fetch_optional(&mut self.reader().await?)
             .await?;
-        row.map(|row| Ok(ShopScope { digest: row.try_get("digest")?, epoch: row.try_get("epoch")? })).transpose()
+        row.map(|row| Ok(ShopScope { digest: row.get("digest")?, epoch: row.get("epoch")? })).transpose()
     }
 
     async fn rescope(&self, shop: &str, page: &[Judged]) -> Result<()> {
         let mut tx = self.write().await?;
         // A sequence of its own keeps a membership that ends and one that begins apart.
-        let sequence = sqlx::query_scalar("UPDATE store SET sequence = sequence + 1 RETURNING sequence")
-            .fetch_one(&mut *tx)
-            .await?;
+        let sequence = self
+            .sql("UPDATE store SET sequence = sequence + 1 RETURNING sequence")
+            .fetch_one(&mut tx)
+            .await?
+            .get("sequence")?;
         members::judge(&mut tx, shop, page, sequence).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     async fn keep_scopes(&self, shops: &[String]) -> Result<()> {
         let mut tx = self.write().await?;
-        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM shop WHERE name NOT IN (");
-        let mut list = query.separated(", ");
+        let mut query = self.sql("DELETE FROM shop WHERE NOT (");
         // No shop has the empty name; a list needs an element.
-        list.push_bind(String::new());
-        for shop in shops {
-            list.push_bind(shop.clone());
-        }
-        query.push(")");
-        query.build().execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        let kept: Vec<&str> = shops.iter().map(String::as_str).chain([""]).collect();
+        query.push_in("name", &kept).push(")");
+        query.execute(&mut tx).await?;
+        tx.commit().await
     }
 
     async fn finish_rescope(&self, shop: &str, digest: &str) -> Result<()> {
         let mut tx = self.write().await?;
         // Nobody follows from before this any more: who left need not be remembered.
-        sqlx::query("DELETE FROM member WHERE shop = ? AND until IS NOT NULL").bind(shop).execute(&mut *tx).await?;
-        sqlx::query(
+        self.sql("DELETE FROM member WHERE shop = ? AND until IS NOT NULL").bind(shop).execute(&mut tx).await?;
+        self.sql(
             "INSERT INTO shop (name, digest, epoch) VALUES (?, ?, ?) \
-             ON CONFLICT DO UPDATE SET digest = excluded.digest, epoch = excluded.epoch",
+             ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, epoch = excluded.epoch",
         )
         .bind(shop)
         .bind(digest)
         .bind(uuid::Uuid::now_v7().simple().to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     async fn membership(&self, shop: &str, customers: &[Key]) -> Result<Vec<bool>> {
         let mut members = std::collections::HashSet::new();
         for chunk in customers.chunks(LOOKUP) {
-            let mut query = rows::with_keys(chunk);
+            let mut query = Sql::with_keys(self.engine(), chunk);
             query.push(
-                "SELECT k.company, k.number FROM k CROSS JOIN member m ON m.company = k.company \
-                 AND m.customer = k.number WHERE m.until IS NULL AND m.shop = ",
+                "SELECT k.company, k.number FROM k CROSS JOIN member m WHERE m.company = k.company \
+                 AND m.customer = k.number AND m.until IS NULL AND m.shop = ",
             );
             query.push_bind(shop.to_owned());
-            for row in query.build().fetch_all(&self.reader).await? {
+            for row in query.fetch_all(&mut self.reader().await?).await? {
                 members.insert(rows::key(&row)?);
             }
         }
@@ -91,12 +90,15 @@ impl Shops for SqliteStore {
     async fn visible(&self, view: &View, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts: Vec<Part> = Vec::new();
         for chunk in keys.chunks(LOOKUP) {
-            let mut query = rows::with_keys(chunk);
+            let mut query = Sql::with_keys(self.engine(), chunk);
             query.push(rows::PART_OF_KEYS);
-            query.push("WHERE p.source_key IS NOT NULL AND p.entity = ").push_bind(entity.name());
+            query.push(
+                "WHERE p.company = k.company AND p.number = k.number AND p.source_key IS NOT NULL AND p.entity = ",
+            );
+            query.push_bind(entity.name());
             push_scope(&mut query, view, entity);
             query.push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
-            for row in query.build().fetch_all(&self.reader).await? {
+            for row in query.fetch_all(&mut self.reader().await?).await? {
                 let part = rows::part(&row)?;
                 // Parts without a main part that the shop sees are nothing it sees.
                 if part.part.is_empty() || parts.last().is_some_and(|last| last.key == part.key) {
@@ -123,15 +125,15 @@ impl Shops for SqliteStore {
                 break;
             }
             let after = listing.after.as_ref().filter(|a| a.company == *company).map(|a| a.number.as_str());
-            let mut query = QueryBuilder::<Sqlite>::new("SELECT number FROM (");
+            let mut query = self.sql("SELECT number FROM (");
             for (at, range) in ranges(listing).iter().enumerate() {
                 query.push(if at == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
                 push_range(&mut query, view, listing, company, range, after, rest);
                 query.push(")");
             }
             query.push(") ORDER BY number LIMIT ").push_bind(rest);
-            for row in query.build().fetch_all(&self.reader).await? {
-                keys.push(Key::new(company.clone(), row.try_get::<String, _>("number")?));
+            for row in query.fetch_all(&mut self.reader().await?).await? {
+                keys.push(Key::new(company.clone(), row.get::<String>("number")?));
             }
         }
         Ok(keys)
@@ -139,20 +141,20 @@ impl Shops for SqliteStore {
 
     async fn visible_changes(&self, view: &View, after: i64, entities: &[Entity], limit: u32) -> Result<ShopChanges> {
         // One read transaction: what lies before the end that is reported has been looked at.
-        let mut tx = self.reader.begin().await?;
-        let head: i64 = sqlx::query_scalar("SELECT sequence FROM store").fetch_one(&mut *tx).await?;
-        let mut query = QueryBuilder::<Sqlite>::new(
+        let mut tx = self.snapshot().await?;
+        let head: i64 = self.sql("SELECT sequence FROM store").fetch_one(&mut tx).await?.get("sequence")?;
+        let mut query = self.sql(
             "SELECT * FROM (SELECT p.id, p.sequence, p.entity, p.company, p.number, p.changed_at, p.source, p.who, \
              p.born, p.source_key IS NOT NULL AND ",
         );
         push_source(&mut query, view, "p.source");
         push_member(&mut query, view, OWNER, None);
         query.push(" AS visible FROM part p WHERE p.sequence > ").push_bind(after);
-        query.push(" AND p.sequence <= ").push_bind(head).push(" AND p.company IN ");
-        push_list(&mut query, &view.companies);
+        query.push(" AND p.sequence <= ").push_bind(head).push(" AND ");
+        query.push_in("p.company", &view.companies);
         if !entities.is_empty() {
-            query.push(" AND p.entity IN ");
-            push_list(&mut query, entities.iter().map(|e| e.name().to_owned()).collect::<Vec<_>>().as_slice());
+            let names: Vec<&str> = entities.iter().map(|entity| entity.name()).collect();
+            query.push(" AND ").push_in("p.entity", &names);
         }
         if let Some(warehouses) = &view.warehouses {
             // A tombstone has its key alone, which ends with the warehouse.
@@ -170,17 +172,17 @@ impl Shops for SqliteStore {
         push_source(&mut query, view, "f.source");
         push_member(&mut query, view, FORMER_OWNER, Some(("f.since", "f.until")));
         query.push(") ORDER BY p.sequence LIMIT ").push_bind(i64::from(limit) + 1);
-        let found = query.build().fetch_all(&mut *tx).await?;
+        let found = query.fetch_all(&mut tx).await?;
         let more = found.len() > limit as usize;
         let mut changes = Vec::with_capacity(found.len());
         for row in found.iter().take(limit as usize) {
-            let name: String = row.try_get("entity")?;
+            let name: String = row.get("entity")?;
             changes.push(ShopChange {
-                sequence: row.try_get("sequence")?,
+                sequence: row.get("sequence")?,
                 entity: Entity::from_name(&name).ok_or_else(|| rows::unreadable("entity", &name))?,
                 key: rows::key(row)?,
-                visible: row.try_get("visible")?,
-                changed_at: rows::instant(row.try_get("changed_at")?)?,
+                visible: row.get("visible")?,
+                changed_at: rows::instant(row.get("changed_at")?)?,
             });
         }
         tx.commit().await?;
@@ -228,7 +230,7 @@ fn group_term(entity: Entity) -> &'static str {
 
 /// The numbers of a company's visible records in a range, in their order.
 fn push_range(
-    query: &mut QueryBuilder<Sqlite>,
+    query: &mut Sql,
     view: &View,
     listing: &Listing,
     company: &str,
@@ -238,7 +240,7 @@ fn push_range(
 ) {
     query.push("SELECT p.number FROM ");
     let number = if let Range::Term(name, value) = range {
-        query.push("term t CROSS JOIN part p ON p.id = t.part WHERE t.name = ").push_bind(*name);
+        query.push("term t CROSS JOIN part p WHERE p.id = t.part AND t.name = ").push_bind(*name);
         query.push(" AND t.company = ").push_bind(company.to_owned());
         query.push(" AND t.value = ").push_bind((*value).to_owned());
         "t.number"
@@ -249,8 +251,7 @@ fn push_range(
                 query.push(" AND p.number = ").push_bind((*number).to_owned());
             }
             Range::Column(column, terms) => {
-                query.push(format_args!(" AND {column} IN "));
-                push_list(query, terms);
+                query.push(" AND ").push_in(column, terms);
             }
             Range::Key | Range::Term(..) => {}
         }
@@ -264,9 +265,8 @@ fn push_range(
     }
     for (column, terms) in [("p.who", &listing.who), ("p.what", &listing.what)] {
         if !terms.is_empty() && !matches!(range, Range::Column(c, _) if *c == column) {
-            // The plus keeps this from being walked along instead of the range.
-            query.push(format_args!(" AND +{column} IN "));
-            push_list(query, terms);
+            let column = query.unindexed(column);
+            query.push(" AND ").push_in(&column, terms);
         }
     }
     for condition in &listing.conditions {
@@ -276,7 +276,7 @@ fn push_range(
     query.push(format_args!(" ORDER BY {number} LIMIT ")).push_bind(limit);
 }
 
-fn push_condition(query: &mut QueryBuilder<Sqlite>, entity: Entity, condition: &Condition) {
+fn push_condition(query: &mut Sql, entity: Entity, condition: &Condition) {
     let mut term = |name: &'static str, value: &str| {
         query.push(" AND EXISTS (SELECT 1 FROM term c WHERE c.part = p.id AND c.name = ").push_bind(name);
         query.push(" AND c.value = ").push_bind(value.to_owned()).push(")");
@@ -289,41 +289,42 @@ fn push_condition(query: &mut QueryBuilder<Sqlite>, entity: Entity, condition: &
         }
         Condition::Status(status) => {
             // A product that says nothing is sold.
-            query.push(" AND COALESCE(json_extract(p.content, '$.status'), 'active') = ").push_bind(status.clone());
+            let stored = query.json_text("p.content", "status");
+            query.push(format_args!(" AND COALESCE({stored}, 'active') = ")).push_bind(status);
         }
         Condition::Warehouse(warehouse) => {
-            query.push(" AND json_extract(p.content, '$.warehouse') = ").push_bind(warehouse.clone());
+            let stored = query.json_text("p.content", "warehouse");
+            query.push(format_args!(" AND {stored} = ")).push_bind(warehouse);
         }
         Condition::ValidOn(day) => {
-            query.push(" AND COALESCE(json_extract(p.content, '$.valid_from'), '') <= ").push_bind(day.to_string());
-            query.push(" AND COALESCE(json_extract(p.content, '$.valid_to'), '9') >= ").push_bind(day.to_string());
+            let (from, to) = (query.json_text("p.content", "valid_from"), query.json_text("p.content", "valid_to"));
+            query.push(format_args!(" AND COALESCE({from}, '') <= ")).push_bind(day.to_string());
+            query.push(format_args!(" AND COALESCE({to}, '9') >= ")).push_bind(day.to_string());
         }
     }
 }
 
 /// That the shop sees a living part `p` now.
-fn push_scope(query: &mut QueryBuilder<Sqlite>, view: &View, entity: Entity) {
-    query.push(" AND p.company IN ");
-    push_list(query, &view.companies);
-    query.push(" AND ");
+fn push_scope(query: &mut Sql, view: &View, entity: Entity) {
+    query.push(" AND ").push_in("p.company", &view.companies).push(" AND ");
     push_source(query, view, "p.source");
     push_member(query, view, OWNER, None);
     if let Some(warehouses) = view.warehouses.as_ref().filter(|_| entity == Entity::Stock) {
-        query.push(" AND json_extract(p.content, '$.warehouse') IN ");
-        push_list(query, warehouses);
+        let stored = query.json_text("p.content", "warehouse");
+        query.push(" AND ").push_in(&stored, warehouses);
     }
 }
 
-/// That a source is one of the shop's connections. The plus keeps this from being walked along.
-fn push_source(query: &mut QueryBuilder<Sqlite>, view: &View, column: &str) {
-    query.push(format_args!("+{column} IN (SELECT id FROM source WHERE connection IN "));
-    push_list(query, &view.connections);
+/// That a source is one of the shop's connections.
+fn push_source(query: &mut Sql, view: &View, column: &str) {
+    let column = query.unindexed(column);
+    query.push(format_args!("{column} IN (SELECT id FROM source WHERE ")).push_in("connection", &view.connections);
     query.push(")");
 }
 
 /// That the customer it is about, if it is about one, is in the shop's scope: now, or at some time in a span of
 /// sequences.
-fn push_member(query: &mut QueryBuilder<Sqlite>, view: &View, owner: &str, during: Option<(&str, &str)>) {
+fn push_member(query: &mut Sql, view: &View, owner: &str, during: Option<(&str, &str)>) {
     query.push(format_args!(
         " AND (({owner}) IS NULL OR EXISTS (SELECT 1 FROM member m WHERE m.company = p.company \
          AND m.customer = ({owner}) AND m.shop = "
@@ -335,13 +336,4 @@ fn push_member(query: &mut QueryBuilder<Sqlite>, view: &View, owner: &str, durin
             query.push(format_args!(" AND m.since <= {to} AND (m.until IS NULL OR m.until >= {from})))"))
         }
     };
-}
-
-fn push_list(query: &mut QueryBuilder<Sqlite>, values: &[String]) {
-    query.push("(");
-    let mut list = query.separated(", ");
-    for value in values {
-        list.push_bind(value.clone());
-    }
-    query.push(")");
 }

@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::super::{
     Advance, AttemptCount, Intaken, NewOrder, OrderCount, OrderFilter, OrderState, Orders, Result, Step, StoredOrder,
     Transition,
 };
-use super::{SqliteStore, outbox, rows};
+use super::session::Session;
+use super::statement::{Row, Sql};
+use super::{SqlStore, outbox, rows};
 
 #[async_trait]
-impl Orders for SqliteStore {
+impl Orders for SqlStore {
     async fn accept(&self, new: &NewOrder) -> Result<Intaken> {
         let order = &new.order;
         let mut tx = self.write().await?;
@@ -63,17 +63,18 @@ impl Orders for SqliteStore {
         reason: &str,
     ) -> Result<Option<StoredOrder>> {
         let mut tx = self.write().await?;
-        let row = sqlx::query(
-            "UPDATE orders SET generation = generation + 1, postponed = postponed + 1, not_before = ?, reason = ? \
+        let row = self
+            .sql(
+                "UPDATE orders SET generation = generation + 1, postponed = postponed + 1, not_before = ?, reason = ? \
              WHERE id = ? AND state = ? AND generation = ? RETURNING *",
-        )
-        .bind(until.as_microsecond())
-        .bind(reason)
-        .bind(id)
-        .bind(state.name())
-        .bind(generation)
-        .fetch_optional(&mut *tx)
-        .await?;
+            )
+            .bind(until.as_microsecond())
+            .bind(reason)
+            .bind(id)
+            .bind(state.name())
+            .bind(generation)
+            .fetch_optional(&mut tx)
+            .await?;
         let Some(order) = row.as_ref().map(order).transpose()? else { return Ok(None) };
         outbox::write(&mut tx, id, order.generation, &order.connection, until).await?;
         tx.commit().await?;
@@ -81,28 +82,28 @@ impl Orders for SqliteStore {
     }
 
     async fn order(&self, id: &str) -> Result<Option<StoredOrder>> {
-        one(&mut *self.reader.acquire().await?, "id = ?", &[id]).await
+        one(&mut self.reader().await?, "id = ?", &[id]).await
     }
 
     async fn order_by_reference(&self, shop: &str, reference: &str) -> Result<Option<StoredOrder>> {
-        one(&mut *self.reader.acquire().await?, "shop = ? AND reference = ?", &[shop, reference]).await
+        one(&mut self.reader().await?, "shop = ? AND reference = ?", &[shop, reference]).await
     }
 
     async fn order_by_key(&self, shop: &str, key: &str) -> Result<Option<StoredOrder>> {
-        one(&mut *self.reader.acquire().await?, "shop = ? AND idempotency_key = ?", &[shop, key]).await
+        one(&mut self.reader().await?, "shop = ? AND idempotency_key = ?", &[shop, key]).await
     }
 
     async fn order_by_our_reference(&self, reference: &str) -> Result<Option<StoredOrder>> {
-        one(&mut *self.reader.acquire().await?, "our_reference = ?", &[reference]).await
+        one(&mut self.reader().await?, "our_reference = ?", &[reference]).await
     }
 
     async fn orders_by_erp_number(&self, connection: &str, company: &str, number: &str) -> Result<Vec<StoredOrder>> {
         let condition = "connection = ? AND company = ? AND erp_number = ?";
-        many(&mut *self.reader.acquire().await?, condition, &[connection, company, number]).await
+        many(&mut self.reader().await?, condition, &[connection, company, number]).await
     }
 
     async fn orders(&self, filter: &OrderFilter) -> Result<Vec<StoredOrder>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM orders WHERE TRUE");
+        let mut query = self.sql("SELECT * FROM orders WHERE TRUE");
         for (column, value) in [
             ("shop =", &filter.shop),
             ("connection =", &filter.connection),
@@ -124,43 +125,43 @@ impl Orders for SqliteStore {
             query.push(" AND accepted_at < ").push_bind(before.as_microsecond());
         }
         query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
-        query.build().fetch_all(&self.reader).await?.iter().map(order).collect()
+        query.fetch_all(&mut self.reader().await?).await?.iter().map(order).collect()
     }
 
     async fn transitions(&self, id: &str) -> Result<Vec<Transition>> {
-        sqlx::query("SELECT * FROM transition WHERE order_id = ? ORDER BY position")
+        self.sql("SELECT * FROM transition WHERE order_id = ? ORDER BY position")
             .bind(id)
-            .fetch_all(&self.reader)
+            .fetch_all(&mut self.reader().await?)
             .await?
             .iter()
             .map(|row| {
                 Ok(Transition {
-                    at: rows::instant(row.try_get("at")?)?,
-                    from: row.try_get::<Option<String>, _>("from_state")?.as_deref().map(state).transpose()?,
-                    to: state(&row.try_get::<String, _>("to_state")?)?,
-                    cause: row.try_get("cause")?,
-                    attempt: row.try_get("attempt")?,
-                    who: row.try_get("who")?,
+                    at: rows::instant(row.get("at")?)?,
+                    from: row.get::<Option<String>>("from_state")?.as_deref().map(state).transpose()?,
+                    to: state(&row.get::<String>("to_state")?)?,
+                    cause: row.get("cause")?,
+                    attempt: rows::count(row, "attempt")?,
+                    who: row.get("who")?,
                 })
             })
             .collect()
     }
 
     async fn order_counts(&self) -> Result<Vec<OrderCount>> {
-        sqlx::query(
-            "SELECT connection, state, COUNT(*) AS orders, SUM(overdue) AS overdue, MIN(accepted_at) AS accepted_at, \
+        self.sql(
+            "SELECT connection, state, COUNT(*) AS orders, COUNT(*) FILTER (WHERE overdue) AS overdue, MIN(accepted_at) AS accepted_at, \
              MIN(submitted_at) AS submitted_at FROM orders GROUP BY connection, state ORDER BY connection, state",
         )
-        .fetch_all(&self.reader)
+        .fetch_all(&mut self.reader().await?)
         .await?
         .iter()
         .map(|row| {
             Ok(OrderCount {
-                connection: row.try_get("connection")?,
-                state: state(&row.try_get::<String, _>("state")?)?,
-                count: row.try_get::<i64, _>("orders")?.unsigned_abs(),
-                overdue: row.try_get::<i64, _>("overdue")?.unsigned_abs(),
-                oldest_accepted_at: rows::instant(row.try_get("accepted_at")?)?,
+                connection: row.get("connection")?,
+                state: state(&row.get::<String>("state")?)?,
+                count: row.get::<i64>("orders")?.unsigned_abs(),
+                overdue: row.get::<i64>("overdue")?.unsigned_abs(),
+                oldest_accepted_at: rows::instant(row.get("accepted_at")?)?,
                 oldest_submitted_at: instant(row, "submitted_at")?,
             })
         })
@@ -174,33 +175,34 @@ impl Orders for SqliteStore {
         before: Timestamp,
         limit: u32,
     ) -> Result<Vec<StoredOrder>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM orders WHERE connection = ");
+        let mut query = self.sql("SELECT * FROM orders WHERE connection = ");
         query.push_bind(connection.to_owned());
         in_states(&mut query, states);
         query.push(" AND pursued_since < ").push_bind(before.as_microsecond());
         query.push(" ORDER BY pursued_since, id LIMIT ").push_bind(limit);
-        query.build().fetch_all(&self.reader).await?.iter().map(order).collect()
+        query.fetch_all(&mut self.reader().await?).await?.iter().map(order).collect()
     }
 
     async fn flag_overdue(&self, connection: &str, submitted_before: Timestamp) -> Result<Vec<StoredOrder>> {
         let mut tx = self.write().await?;
-        let flagged = sqlx::query(
-            "UPDATE orders SET overdue = TRUE WHERE connection = ? AND state = 'submitted' AND NOT overdue \
+        let flagged = self
+            .sql(
+                "UPDATE orders SET overdue = TRUE WHERE connection = ? AND state = 'submitted' AND NOT overdue \
              AND submitted_at < ? RETURNING *",
-        )
-        .bind(connection)
-        .bind(submitted_before.as_microsecond())
-        .fetch_all(&mut *tx)
-        .await?
-        .iter()
-        .map(order)
-        .collect::<Result<_>>()?;
+            )
+            .bind(connection)
+            .bind(submitted_before.as_microsecond())
+            .fetch_all(&mut tx)
+            .await?
+            .iter()
+            .map(order)
+            .collect::<Result<_>>()?;
         tx.commit().await?;
         Ok(flagged)
     }
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// The compare-and-set; `due` asks that the order's `not_before` has come.
     async fn change(&self, advance: &Advance, due: bool) -> Result<Option<StoredOrder>> {
         let Some(last) = advance.steps.last() else { return Ok(None) };
@@ -213,8 +215,8 @@ impl SqliteStore {
         };
         let instant = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
         let mut tx = self.write().await?;
-        let row = sqlx::query(
-            "UPDATE orders SET state = ?, previous = ?, generation = generation + 1, attempt = MAX(attempt + ?, 0), \
+        let row = self.sql(
+            "UPDATE orders SET state = ?, previous = ?, generation = generation + 1, attempt = CASE WHEN attempt + ? > 0 THEN attempt + ? ELSE 0 END, \
              postponed = 0, not_before = ?, erp_number = COALESCE(?, erp_number), reason = ?, changed_at = ?, \
              pursued_since = COALESCE(?, pursued_since), submitted_at = COALESCE(?, submitted_at), overdue = FALSE \
              WHERE id = ? AND state = ? AND generation = ? AND (NOT ? OR not_before IS NULL OR not_before <= ?) \
@@ -222,6 +224,7 @@ impl SqliteStore {
         )
         .bind(last.to.name())
         .bind(previous.name())
+        .bind(attempts)
         .bind(attempts)
         .bind(instant(advance.publish_at))
         .bind(&advance.erp_number)
@@ -234,7 +237,7 @@ impl SqliteStore {
         .bind(advance.generation)
         .bind(due)
         .bind(at)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         let Some(order) = row.as_ref().map(order).transpose()? else { return Ok(None) };
         // An attempt that is given back is still the one that these transitions are about.
@@ -261,21 +264,17 @@ impl SqliteStore {
     }
 }
 
-fn in_states(query: &mut QueryBuilder<Sqlite>, states: &[OrderState]) {
+fn in_states(query: &mut Sql, states: &[OrderState]) {
     if states.is_empty() {
         return;
     }
-    query.push(" AND state IN (");
-    let mut list = query.separated(", ");
-    for state in states {
-        list.push_bind(state.name());
-    }
-    query.push(")");
+    let names: Vec<&str> = states.iter().map(|state| state.name()).collect();
+    query.push(" AND ").push_in("state", &names);
 }
 
 /// Stores an order; whether there was none with its reference or key.
-async fn insert(tx: &mut SqliteConnection, order: &StoredOrder) -> Result<bool> {
-    let done = sqlx::query(
+async fn insert(tx: &mut Session<'_>, order: &StoredOrder) -> Result<bool> {
+    let done = tx.sql(
         "INSERT INTO orders (id, shop, reference, our_reference, company, customer, connection, content, body_hash, \
          idempotency_key, state, previous, generation, attempt, postponed, not_before, erp_number, reason, accepted_at, \
          changed_at, pursued_since, submitted_at, overdue) \
@@ -306,11 +305,11 @@ async fn insert(tx: &mut SqliteConnection, order: &StoredOrder) -> Result<bool> 
     .bind(order.overdue)
     .execute(tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done == 1)
 }
 
-async fn note(tx: &mut SqliteConnection, order: &str, transition: &Transition) -> Result<()> {
-    sqlx::query(
+async fn note(tx: &mut Session<'_>, order: &str, transition: &Transition) -> Result<()> {
+    tx.sql(
         "INSERT INTO transition (order_id, at, from_state, to_state, cause, attempt, who) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(order)
@@ -325,16 +324,15 @@ async fn note(tx: &mut SqliteConnection, order: &str, transition: &Transition) -
     Ok(())
 }
 
-async fn one(connection: &mut SqliteConnection, condition: &str, values: &[&str]) -> Result<Option<StoredOrder>> {
+async fn one(connection: &mut Session<'_>, condition: &str, values: &[&str]) -> Result<Option<StoredOrder>> {
     Ok(many(connection, condition, values).await?.into_iter().next())
 }
 
 /// Orders that meet a condition, which is text of this file alone.
-async fn many(connection: &mut SqliteConnection, condition: &str, values: &[&str]) -> Result<Vec<StoredOrder>> {
-    let sql = format!("SELECT * FROM orders WHERE {condition}");
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
+async fn many(connection: &mut Session<'_>, condition: &str, values: &[&str]) -> Result<Vec<StoredOrder>> {
+    let mut query = connection.sql(&format!("SELECT * FROM orders WHERE {condition}"));
     for value in values {
-        query = query.bind((*value).to_owned());
+        query = query.bind(*value);
     }
     query.fetch_all(connection).await?.iter().map(order).collect()
 }
@@ -343,34 +341,34 @@ fn state(name: &str) -> Result<OrderState> {
     OrderState::from_name(name).ok_or_else(|| rows::unreadable("order state", &name))
 }
 
-fn instant(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>> {
-    row.try_get::<Option<i64>, _>(column)?.map(rows::instant).transpose()
+fn instant(row: &Row, column: &str) -> Result<Option<Timestamp>> {
+    row.get::<Option<i64>>(column)?.map(rows::instant).transpose()
 }
 
-fn order(row: &SqliteRow) -> Result<StoredOrder> {
+fn order(row: &Row) -> Result<StoredOrder> {
     Ok(StoredOrder {
-        id: row.try_get("id")?,
-        shop: row.try_get("shop")?,
-        reference: row.try_get("reference")?,
-        our_reference: row.try_get("our_reference")?,
-        company: row.try_get("company")?,
-        customer: row.try_get("customer")?,
-        connection: row.try_get("connection")?,
-        content: rows::json(&row.try_get::<String, _>("content")?)?,
-        body_hash: rows::hash(&row.try_get::<Vec<u8>, _>("body_hash")?)?,
-        idempotency_key: row.try_get("idempotency_key")?,
-        state: state(&row.try_get::<String, _>("state")?)?,
-        previous: row.try_get::<Option<String>, _>("previous")?.as_deref().map(state).transpose()?,
-        generation: row.try_get("generation")?,
-        attempt: row.try_get("attempt")?,
-        postponed: row.try_get("postponed")?,
+        id: row.get("id")?,
+        shop: row.get("shop")?,
+        reference: row.get("reference")?,
+        our_reference: row.get("our_reference")?,
+        company: row.get("company")?,
+        customer: row.get("customer")?,
+        connection: row.get("connection")?,
+        content: rows::json(&row.get::<String>("content")?)?,
+        body_hash: rows::hash(&row.get::<Vec<u8>>("body_hash")?)?,
+        idempotency_key: row.get("idempotency_key")?,
+        state: state(&row.get::<String>("state")?)?,
+        previous: row.get::<Option<String>>("previous")?.as_deref().map(state).transpose()?,
+        generation: row.get("generation")?,
+        attempt: rows::count(row, "attempt")?,
+        postponed: rows::count(row, "postponed")?,
         not_before: instant(row, "not_before")?,
-        erp_number: row.try_get("erp_number")?,
-        reason: row.try_get("reason")?,
-        accepted_at: rows::instant(row.try_get("accepted_at")?)?,
-        changed_at: rows::instant(row.try_get("changed_at")?)?,
-        pursued_since: rows::instant(row.try_get("pursued_since")?)?,
+        erp_number: row.get("erp_number")?,
+        reason: row.get("reason")?,
+        accepted_at: rows::instant(row.get("accepted_at")?)?,
+        changed_at: rows::instant(row.get("changed_at")?)?,
+        pursued_since: rows::instant(row.get("pursued_since")?)?,
         submitted_at: instant(row, "submitted_at")?,
-        overdue: row.try_get("overdue")?,
+        overdue: row.get("overdue")?,
     })
 }

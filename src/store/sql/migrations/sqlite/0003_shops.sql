@@ -29,13 +29,6 @@ CREATE TABLE member (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX member_now ON member (company, customer, shop) WHERE until IS NULL;
 
-ALTER TABLE staged ADD COLUMN shops TEXT;
-
--- The sequence since which a part is alive and about whom it is about: a shop that could not see it since then need
--- not learn that it ever was.
-ALTER TABLE part ADD COLUMN born INTEGER;
-UPDATE part SET born = sequence;
-
 -- Earlier lives of parts: under another source, about somebody else, or before their deletion.
 CREATE TABLE formerly (
     part   INTEGER NOT NULL REFERENCES part (id),
@@ -54,12 +47,6 @@ BEGIN
         CASE WHEN OLD.source_key IS NULL THEN OLD.sequence ELSE NEW.sequence END
     ) ON CONFLICT DO NOTHING;
 END;
-
--- Lists walk by number within whom or what they are filtered by.
-DROP INDEX part_who;
-DROP INDEX part_what;
-CREATE INDEX part_who ON part (entity, company, who, number) WHERE who IS NOT NULL;
-CREATE INDEX part_what ON part (entity, company, what, number) WHERE what IS NOT NULL;
 
 -- Values that lists are filtered by and that a record has several of.
 CREATE TABLE term (
@@ -92,5 +79,3 @@ CREATE TRIGGER part_term_changed AFTER UPDATE OF content ON part WHEN NEW.kind I
             FROM json_each(NEW.content, '$.units') u
             WHERE NEW.kind = 'product' AND json_type(u.value, '$.gtin') = 'text';
 END;
--- What is stored already gets its terms by the second trigger.
-UPDATE part SET content = content WHERE kind IN ('customer', 'product');

@@ -2,44 +2,48 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::super::{DeadLetter, Due, Message, OrderState, Outbox, Result};
-use super::{SqliteStore, rows};
+use super::session::Session;
+use super::statement::Row;
+use super::{SqlStore, rows};
 
 #[async_trait]
-impl Outbox for SqliteStore {
+impl Outbox for SqlStore {
     async fn due_connections(&self, now: Timestamp) -> Result<Vec<String>> {
-        Ok(sqlx::query_scalar("SELECT DISTINCT connection FROM outbox WHERE due_at <= ? ORDER BY connection")
+        self.sql("SELECT DISTINCT connection FROM outbox WHERE due_at <= ? ORDER BY connection")
             .bind(now.as_microsecond())
-            .fetch_all(&self.reader)
-            .await?)
+            .fetch_all(&mut self.reader().await?)
+            .await?
+            .iter()
+            .map(|row| row.get("connection"))
+            .collect()
     }
 
     async fn due(&self, connection: &str, now: Timestamp, limit: u32) -> Result<Vec<Due>> {
-        sqlx::query(
+        self.sql(
             "SELECT order_id, generation, publications FROM outbox WHERE connection = ? AND due_at <= ? \
              ORDER BY due_at, order_id LIMIT ?",
         )
         .bind(connection)
         .bind(now.as_microsecond())
         .bind(limit)
-        .fetch_all(&self.reader)
+        .fetch_all(&mut self.reader().await?)
         .await?
         .iter()
         .map(|row| {
-            let message = Message { order: row.try_get("order_id")?, generation: row.try_get("generation")? };
-            Ok(Due { message, publications: row.try_get("publications")? })
+            let message = Message { order: row.get("order_id")?, generation: row.get("generation")? };
+            Ok(Due { message, publications: rows::count(row, "publications")? })
         })
         .collect()
     }
 
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>> {
-        sqlx::query_scalar::<_, Option<i64>>("SELECT MIN(due_at) FROM outbox WHERE due_at > ?")
+        self.sql("SELECT MIN(due_at) AS due_at FROM outbox WHERE due_at > ?")
             .bind(after.as_microsecond())
-            .fetch_one(&self.reader)
+            .fetch_one(&mut self.reader().await?)
             .await?
+            .get::<Option<i64>>("due_at")?
             .map(rows::instant)
             .transpose()
     }
@@ -47,7 +51,7 @@ impl Outbox for SqliteStore {
     async fn published(&self, at: Timestamp, messages: &[(Message, Timestamp)]) -> Result<()> {
         let mut tx = self.write().await?;
         for (message, again) in messages {
-            sqlx::query(
+            self.sql(
                 "UPDATE outbox SET published_at = ?, publications = publications + 1, due_at = ? \
                  WHERE order_id = ? AND generation = ?",
             )
@@ -55,47 +59,44 @@ impl Outbox for SqliteStore {
             .bind(again.as_microsecond())
             .bind(&message.order)
             .bind(message.generation)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     async fn republish_all(&self) -> Result<u64> {
         let mut tx = self.write().await?;
-        let done = sqlx::query(
+        let done = self.sql(
             "UPDATE outbox SET published_at = NULL, publications = 0, due_at = not_before WHERE published_at IS NOT NULL",
         )
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
-        Ok(done.rows_affected())
+        Ok(done)
     }
 
     async fn replenish(&self, states: &[OrderState], now: Timestamp) -> Result<u64> {
-        let mut query = QueryBuilder::<Sqlite>::new(
+        let mut query = self.sql(
             "INSERT INTO outbox (order_id, generation, connection, not_before, publications, due_at) \
              SELECT id, generation, connection, COALESCE(not_before, ",
         );
         query.push_bind(now.as_microsecond()).push("), 0, COALESCE(not_before, ").push_bind(now.as_microsecond());
         query.push(
             ") FROM orders o WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE order_id = o.id) AND NOT EXISTS \
-             (SELECT 1 FROM dead_letter WHERE order_id = o.id AND generation = o.generation) AND state IN (",
+             (SELECT 1 FROM dead_letter WHERE order_id = o.id AND generation = o.generation) AND ",
         );
-        let mut list = query.separated(", ");
-        for state in states {
-            list.push_bind(state.name());
-        }
-        query.push(")");
+        let names: Vec<&str> = states.iter().map(|state| state.name()).collect();
+        query.push_in("state", &names);
         let mut tx = self.write().await?;
-        let done = query.build().execute(&mut *tx).await?;
+        let done = query.execute(&mut tx).await?;
         tx.commit().await?;
-        Ok(done.rows_affected())
+        Ok(done)
     }
 
     async fn bury(&self, letter: &DeadLetter) -> Result<()> {
         let mut tx = self.write().await?;
-        sqlx::query(
+        self.sql(
             "INSERT INTO dead_letter (id, connection, order_id, generation, bytes, reason, at) \
              VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
@@ -106,23 +107,23 @@ impl Outbox for SqliteStore {
         .bind(&letter.bytes)
         .bind(&letter.reason)
         .bind(letter.at.as_microsecond())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         if let Some(message) = &letter.message {
-            sqlx::query("DELETE FROM outbox WHERE order_id = ? AND generation = ?")
+            self.sql("DELETE FROM outbox WHERE order_id = ? AND generation = ?")
                 .bind(&message.order)
                 .bind(message.generation)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
-        Ok(tx.commit().await?)
+        tx.commit().await
     }
 
     async fn dead_letters(&self, after: Option<&str>, limit: u32) -> Result<Vec<DeadLetter>> {
-        sqlx::query("SELECT * FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?")
+        self.sql("SELECT * FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?")
             .bind(after.unwrap_or_default())
             .bind(limit)
-            .fetch_all(&self.reader)
+            .fetch_all(&mut self.reader().await?)
             .await?
             .iter()
             .map(letter)
@@ -130,17 +131,20 @@ impl Outbox for SqliteStore {
     }
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
-        let row = sqlx::query("SELECT * FROM dead_letter WHERE id = ?").bind(id).fetch_optional(&self.reader).await?;
+        let row = self
+            .sql("SELECT * FROM dead_letter WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&mut self.reader().await?)
+            .await?;
         row.as_ref().map(letter).transpose()
     }
 
     async fn remove_dead_letter(&self, id: &str, revive: bool, now: Timestamp) -> Result<bool> {
         let mut tx = self.write().await?;
-        let row =
-            sqlx::query("DELETE FROM dead_letter WHERE id = ? RETURNING *").bind(id).fetch_optional(&mut *tx).await?;
+        let row = self.sql("DELETE FROM dead_letter WHERE id = ? RETURNING *").bind(id).fetch_optional(&mut tx).await?;
         let Some(letter) = row.as_ref().map(letter).transpose()? else { return Ok(false) };
         if let (true, Some(Message { order, generation })) = (revive, &letter.message) {
-            sqlx::query(
+            self.sql(
                 "INSERT INTO outbox (order_id, generation, connection, not_before, publications, due_at) \
                  SELECT id, generation, connection, ?, 0, ? FROM orders WHERE id = ? AND generation = ? \
                  ON CONFLICT DO NOTHING",
@@ -148,8 +152,8 @@ impl Outbox for SqliteStore {
             .bind(now.as_microsecond())
             .bind(now.as_microsecond())
             .bind(order)
-            .bind(generation)
-            .execute(&mut *tx)
+            .bind(*generation)
+            .execute(&mut tx)
             .await?;
         }
         tx.commit().await?;
@@ -159,16 +163,18 @@ impl Outbox for SqliteStore {
 
 /// Writes an order's message in place of the one of an earlier generation.
 pub(super) async fn write(
-    tx: &mut SqliteConnection,
+    tx: &mut Session<'_>,
     order: &str,
     generation: i64,
     connection: &str,
     not_before: Timestamp,
 ) -> Result<()> {
     let not_before = not_before.as_microsecond();
-    sqlx::query(
-        "INSERT OR REPLACE INTO outbox (order_id, generation, connection, not_before, published_at, publications, due_at) \
-         VALUES (?, ?, ?, ?, NULL, 0, ?)",
+    tx.sql(
+        "INSERT INTO outbox (order_id, generation, connection, not_before, published_at, publications, due_at) \
+         VALUES (?, ?, ?, ?, NULL, 0, ?) ON CONFLICT (order_id) DO UPDATE SET generation = excluded.generation, \
+         connection = excluded.connection, not_before = excluded.not_before, published_at = NULL, publications = 0, \
+         due_at = excluded.due_at",
     )
     .bind(order)
     .bind(generation)
@@ -181,20 +187,20 @@ pub(super) async fn write(
 }
 
 /// Removes an order's message: no step is due.
-pub(super) async fn remove(tx: &mut SqliteConnection, order: &str) -> Result<()> {
-    sqlx::query("DELETE FROM outbox WHERE order_id = ?").bind(order).execute(tx).await?;
+pub(super) async fn remove(tx: &mut Session<'_>, order: &str) -> Result<()> {
+    tx.sql("DELETE FROM outbox WHERE order_id = ?").bind(order).execute(tx).await?;
     Ok(())
 }
 
-fn letter(row: &SqliteRow) -> Result<DeadLetter> {
-    let order: Option<String> = row.try_get("order_id")?;
-    let generation: Option<i64> = row.try_get("generation")?;
+fn letter(row: &Row) -> Result<DeadLetter> {
+    let order: Option<String> = row.get("order_id")?;
+    let generation: Option<i64> = row.get("generation")?;
     Ok(DeadLetter {
-        id: row.try_get("id")?,
-        connection: row.try_get("connection")?,
+        id: row.get("id")?,
+        connection: row.get("connection")?,
         message: order.zip(generation).map(|(order, generation)| Message { order, generation }),
-        bytes: row.try_get("bytes")?,
-        reason: row.try_get("reason")?,
-        at: rows::instant(row.try_get("at")?)?,
+        bytes: row.get("bytes")?,
+        reason: row.get("reason")?,
+        at: rows::instant(row.get("at")?)?,
     })
 }

@@ -17,6 +17,9 @@ CREATE TABLE source (
 ) STRICT;
 
 -- A tombstone keeps its canonical key and sequence; source_key, content and hashes are null.
+-- born: the sequence since which it is alive and about whom it is about; a shop that could not see it since then need
+-- not learn that it ever was. raw: the batch that has the source row. turn: the next day, counted from 1970-01-01, on
+-- which it becomes valid or expires.
 CREATE TABLE part (
     id          INTEGER PRIMARY KEY,
     source      INTEGER NOT NULL REFERENCES source (id),
@@ -32,15 +35,54 @@ CREATE TABLE part (
     hash        BLOB,
     source_hash BLOB,
     run         TEXT NOT NULL,
-    mapping     TEXT NOT NULL,
     changed_at  INTEGER NOT NULL,
-    sequence    INTEGER
+    sequence    INTEGER,
+    born        INTEGER,
+    raw         INTEGER,
+    turn        INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX part_source ON part (source, source_key) WHERE source_key IS NOT NULL;
 CREATE UNIQUE INDEX part_key ON part (entity, company, number, kind, part);
 CREATE UNIQUE INDEX part_sequence ON part (sequence) WHERE sequence IS NOT NULL;
-CREATE INDEX part_who ON part (entity, company, who) WHERE who IS NOT NULL;
-CREATE INDEX part_what ON part (entity, company, what) WHERE what IS NOT NULL;
+CREATE INDEX part_turn ON part (turn) WHERE turn IS NOT NULL;
+-- Lists walk by number within whom or what they are filtered by.
+CREATE INDEX part_who ON part (entity, company, who, number) WHERE who IS NOT NULL;
+CREATE INDEX part_what ON part (entity, company, what, number) WHERE what IS NOT NULL;
+
+-- Earlier versions of parts, each from when it was stored until it was superseded.
+CREATE TABLE history (
+    id         INTEGER PRIMARY KEY,
+    source     INTEGER NOT NULL REFERENCES source (id),
+    source_key TEXT NOT NULL,
+    entity     TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    company    TEXT NOT NULL,
+    number     TEXT NOT NULL,
+    part       TEXT NOT NULL,
+    who        TEXT,
+    what       TEXT,
+    content    TEXT NOT NULL,
+    hash       BLOB NOT NULL,
+    run        TEXT NOT NULL,
+    raw        INTEGER,
+    since      INTEGER NOT NULL,
+    until      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX history_key ON history (entity, company, number, kind, part, until);
+CREATE INDEX history_who ON history (entity, company, who, until) WHERE who IS NOT NULL;
+CREATE INDEX history_until ON history (entity, until);
+
+-- Source rows of new and changed parts as they were read, a batch compressed.
+CREATE TABLE raw (
+    id      INTEGER PRIMARY KEY,
+    source  INTEGER NOT NULL REFERENCES source (id),
+    run     TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    bytes   BLOB NOT NULL
+) STRICT;
+CREATE INDEX raw_source ON raw (source, id);
+CREATE INDEX raw_at ON raw (at);
 
 CREATE TABLE run (
     id         TEXT PRIMARY KEY,
@@ -72,6 +114,9 @@ CREATE TABLE staged (
     before      BLOB,
     after       BLOB,
     source_hash BLOB NOT NULL,
+    shops       TEXT,
+    raw         INTEGER,
+    turn        INTEGER,
     PRIMARY KEY (run, position)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX staged_key ON staged (run, source_key);
@@ -96,11 +141,35 @@ CREATE TABLE rejected (
     UNIQUE (source, source_key)
 ) STRICT;
 
--- What was read to its end: a file by name, length and time of modification, with the mapping that took it.
+-- What was read to its end, with the mapping that took it.
 CREATE TABLE taken (
     source   INTEGER NOT NULL REFERENCES source (id),
     identity TEXT NOT NULL,
     mapping  TEXT NOT NULL,
     at       INTEGER NOT NULL,
     PRIMARY KEY (source, identity)
+) STRICT, WITHOUT ROWID;
+
+-- Who may do what only one at a time may do, until when by the clock of the store; a new holder has a higher fence.
+CREATE TABLE lease (
+    name       TEXT PRIMARY KEY,
+    holder     TEXT NOT NULL,
+    fence      INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The last day of a zone, counted from 1970-01-01, whose turns of validity are in the feed.
+CREATE TABLE turned (
+    zone TEXT PRIMARY KEY,
+    day  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Persons whose data was erased: what a source still says of them is left out.
+CREATE TABLE erased (
+    entity  TEXT NOT NULL,
+    company TEXT NOT NULL,
+    number  TEXT NOT NULL,
+    part    TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (entity, company, number, part)
 ) STRICT, WITHOUT ROWID;

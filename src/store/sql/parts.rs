@@ -1,0 +1,141 @@
+//! Reading and recognising parts.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use super::super::{Known, ListQuery, Owned, Part, Parts, Result, Source, SourceId, Stored};
+use super::statement::Sql;
+use super::{LOOKUP, SqlStore, rows};
+use crate::model::{Entity, Key, PartKind};
+
+#[async_trait]
+impl Parts for SqlStore {
+    async fn source(&self, connection: &str, stream: &str, kind: PartKind) -> Result<Source> {
+        let mut tx = self.write().await?;
+        self.sql("INSERT INTO source (connection, stream, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(connection)
+            .bind(stream)
+            .bind(kind.name())
+            .execute(&mut tx)
+            .await?;
+        let row = self
+            .sql("SELECT * FROM source WHERE connection = ? AND stream = ? AND kind = ?")
+            .bind(connection)
+            .bind(stream)
+            .bind(kind.name())
+            .fetch_one(&mut tx)
+            .await?;
+        tx.commit().await?;
+        rows::source(&row)
+    }
+
+    async fn sources(&self) -> Result<Vec<Source>> {
+        self.sql("SELECT * FROM source ORDER BY connection, stream, kind")
+            .fetch_all(&mut self.reader().await?)
+            .await?
+            .iter()
+            .map(rows::source)
+            .collect()
+    }
+
+    async fn known(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<Known>>> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for chunk in keys.chunks(LOOKUP) {
+            let mut query =
+                self.sql("SELECT source_key, id, source_hash, hash, company, number, part FROM part WHERE source = ");
+            query.push_bind(source).push(" AND ").push_in("source_key", chunk);
+            for row in query.fetch_all(&mut self.reader().await?).await? {
+                found.insert(row.get::<String>("source_key")?, rows::known(&row)?);
+            }
+        }
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for chunk in keys.chunks(LOOKUP / 3) {
+            let rows = chunk.iter().map(|(key, part)| [key.company.clone(), key.number.clone(), part.clone()]);
+            let mut query = Sql::with_rows(self.engine(), "k", ["company", "number", "part"], rows);
+            query.push(
+                "SELECT p.company, p.number, p.part, p.source, p.source_key, s.connection FROM k CROSS JOIN part p \
+                 JOIN source s ON s.id = p.source WHERE p.company = k.company AND p.number = k.number \
+                 AND p.part = k.part AND p.source_key IS NOT NULL AND p.entity = ",
+            );
+            query.push_bind(kind.entity().name()).push(" AND p.kind = ").push_bind(kind.name());
+            for row in query.fetch_all(&mut self.reader().await?).await? {
+                let owned = Owned {
+                    source: row.get("source")?,
+                    connection: row.get("connection")?,
+                    source_key: row.get("source_key")?,
+                };
+                found.insert((rows::key(&row)?, row.get::<String>("part")?), owned);
+            }
+        }
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn count(&self, source: SourceId) -> Result<u64> {
+        let count: i64 = self
+            .sql("SELECT COUNT(*) AS count FROM part WHERE source = ? AND source_key IS NOT NULL")
+            .bind(source)
+            .fetch_one(&mut self.reader().await?)
+            .await?
+            .get("count")?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn living(&self, source: SourceId, after: &str, limit: u32) -> Result<Vec<Stored>> {
+        self.sql(
+            "SELECT id, source_key, company, number, part, hash FROM part \
+             WHERE source = ? AND source_key > ? ORDER BY source_key LIMIT ?",
+        )
+        .bind(source)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut self.reader().await?)
+        .await?
+        .iter()
+        .map(rows::stored)
+        .collect()
+    }
+
+    async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for chunk in keys.chunks(LOOKUP / 2) {
+            let mut query = Sql::with_keys(self.engine(), chunk);
+            query.push(rows::PART_OF_KEYS);
+            query.push(
+                "WHERE p.company = k.company AND p.number = k.number AND p.source_key IS NOT NULL AND p.entity = ",
+            );
+            query.push_bind(entity.name()).push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
+            for row in query.fetch_all(&mut self.reader().await?).await? {
+                parts.push(rows::part(&row)?);
+            }
+        }
+        Ok(parts)
+    }
+
+    async fn list(&self, wanted: &ListQuery) -> Result<Vec<Part>> {
+        let mut query = self.sql(rows::PART);
+        query.push("WHERE p.source_key IS NOT NULL AND p.entity = ").push_bind(wanted.entity.name());
+        query.push(" AND p.kind = ").push_bind(PartKind::from(wanted.entity).name());
+        for (column, values) in [
+            ("p.company", &wanted.companies),
+            ("s.connection", &wanted.connections),
+            ("p.who", &wanted.who),
+            ("p.what", &wanted.what),
+        ] {
+            if values.is_empty() {
+                continue;
+            }
+            query.push(" AND ").push_in(column, values);
+        }
+        if let Some(after) = &wanted.after {
+            query.push(" AND (p.company, p.number) > (").push_bind(after.company.clone());
+            query.push(", ").push_bind(after.number.clone()).push(")");
+        }
+        query.push(" ORDER BY p.company, p.number LIMIT ").push_bind(wanted.limit);
+        query.fetch_all(&mut self.reader().await?).await?.iter().map(rows::part).collect()
+    }
+}

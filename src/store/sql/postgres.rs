@@ -1,0 +1,120 @@
+//! Opening a database of a PostgreSQL server: its pool, its limits, its schema.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+
+use super::super::{Result, StoreError};
+use super::statement::Argument;
+use super::{BUSY, OpenOptions, Pools, check_version};
+use crate::config::PostgresUrl;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/store/sql/migrations/postgres");
+
+/// The oldest server that has what the store needs.
+const OLDEST: i32 = 130_000;
+
+/// How long a connection stays open that nobody uses.
+const IDLE: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// Opens a database.
+pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools> {
+    let failed = |source| StoreError::Server { server: url.to_string(), source };
+    // No statement and no wait for a lock is without an end; a client that vanished frees what it held.
+    let limits = [
+        ("application_name", "tradebridge"),
+        ("statement_timeout", "60s"),
+        ("lock_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "60s"),
+        ("tcp_keepalives_idle", "30"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
+        ("timezone", "UTC"),
+    ];
+    let options: PgConnectOptions = url.as_str().parse().map_err(failed)?;
+    let mut options = options.options(limits).statement_cache_capacity(256);
+    if let Some(password) = &open.password {
+        options = options.password(password.reveal());
+    }
+    let pool = PgPoolOptions::new()
+        .max_connections(open.connections)
+        .acquire_timeout(BUSY)
+        .idle_timeout(IDLE)
+        .connect_with(options)
+        .await
+        .map_err(failed)?;
+    let version: String = sqlx::query_scalar("SHOW server_version_num").fetch_one(&pool).await.map_err(failed)?;
+    if version.parse().is_ok_and(|version: i32| version < OLDEST) {
+        return Err(StoreError::OldServer { server: url.to_string(), oldest: OLDEST / 10_000 });
+    }
+    if open.migrate {
+        // A migration of a large store takes as long as it takes.
+        let mut connection = pool.acquire().await?;
+        sqlx::query("SET statement_timeout = 0").execute(&mut *connection).await?;
+        MIGRATIONS.run(&mut *connection).await?;
+        connection.close().await?;
+    } else {
+        check_version(schema_version(&pool).await?, &MIGRATIONS)?;
+    }
+    Ok(Pools::Postgres { pool })
+}
+
+/// How much of a copy is sent at once.
+const SENT: usize = 1 << 20;
+
+/// Copies rows into a table, in PostgreSQL's binary form; how many.
+/// <https://www.postgresql.org/docs/current/sql-copy.html>
+pub(super) async fn copy<const N: usize>(
+    connection: &mut PgConnection,
+    table: &str,
+    rows: impl Iterator<Item = [Argument; N]>,
+) -> Result<u64> {
+    const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    let columns = i16::try_from(N).unwrap_or(i16::MAX);
+    let mut copy = connection.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
+    let mut bytes = Vec::with_capacity(SENT + SENT / 4);
+    bytes.extend_from_slice(HEADER);
+    for row in rows {
+        bytes.extend_from_slice(&columns.to_be_bytes());
+        for value in &row {
+            write_binary(&mut bytes, value);
+        }
+        if bytes.len() >= SENT {
+            copy.send(bytes.as_slice()).await?;
+            bytes.clear();
+        }
+    }
+    bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+    copy.send(bytes.as_slice()).await?;
+    Ok(copy.finish().await?)
+}
+
+fn write_binary(bytes: &mut Vec<u8>, value: &Argument) {
+    let value: Option<&[u8]> = match value {
+        Argument::Integer(Some(number)) => {
+            bytes.extend_from_slice(&8_i32.to_be_bytes());
+            bytes.extend_from_slice(&number.to_be_bytes());
+            return;
+        }
+        Argument::Truth(truth) => Some(if *truth { &[1] } else { &[0] }),
+        Argument::Text(text) => text.as_deref().map(str::as_bytes),
+        Argument::Bytes(value) => value.as_deref(),
+        // Lists are no values of a column.
+        Argument::Integer(None) | Argument::Integers(_) | Argument::Texts(_) | Argument::ByteStrings(_) => None,
+    };
+    // A value beyond 2 GiB cannot come here: the readers stop far below.
+    match value.and_then(|value| Some((i32::try_from(value.len()).ok()?, value))) {
+        Some((length, value)) => {
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(value);
+        }
+        None => bytes.extend_from_slice(&(-1_i32).to_be_bytes()),
+    }
+}
+
+async fn schema_version(pool: &PgPool) -> Result<Option<i64>> {
+    let there: Option<String> =
+        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(pool).await?;
+    if there.is_none() {
+        return Ok(None);
+    }
+    Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success").fetch_one(pool).await?)
+}

@@ -1,0 +1,133 @@
+//! Between SQLite's columns and the store's types.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::super::{Known, Part, Result, Run, RunState, Source, StoreError, Stored};
+use super::statement::Row;
+use crate::model::hash::ContentHash;
+use crate::model::{Key, PartKind};
+
+macro_rules! part_from {
+    ($from:literal) => {
+        concat!(
+            "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, p.source_key, \
+             p.run, COALESCE(r.mapping, '') AS mapping, p.changed_at, p.sequence FROM ",
+            $from,
+            " JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run "
+        )
+    };
+}
+
+/// What a part is selected with.
+pub(super) const PART: &str = part_from!("part p");
+
+/// What the parts of entities are selected with, after [`with_keys`].
+pub(super) const PART_OF_KEYS: &str = part_from!("k CROSS JOIN part p");
+
+/// What a run is selected with.
+pub(super) const RUN: &str = "SELECT r.*, s.connection, s.stream, s.kind FROM run r JOIN source s ON s.id = r.source ";
+
+pub(super) fn source(row: &Row) -> Result<Source> {
+    Ok(Source {
+        id: row.get("id")?,
+        connection: row.get("connection")?,
+        stream: row.get("stream")?,
+        kind: kind(row)?,
+        verified_at: row.get::<Option<i64>>("verified_at")?.map(instant).transpose()?,
+        place: row.get::<Option<String>>("place")?.as_deref().map(json).transpose()?,
+    })
+}
+
+pub(super) fn part(row: &Row) -> Result<Part> {
+    Ok(Part {
+        kind: kind(row)?,
+        key: key(row)?,
+        part: row.get("part")?,
+        content: json(&row.get::<String>("content")?)?,
+        hash: hash(&row.get::<Vec<u8>>("hash")?)?,
+        connection: row.get("connection")?,
+        stream: row.get("stream")?,
+        source_key: row.get("source_key")?,
+        run: row.get("run")?,
+        mapping: row.get("mapping")?,
+        changed_at: instant(row.get("changed_at")?)?,
+        sequence: row.get("sequence")?,
+    })
+}
+
+pub(super) fn run(row: &Row) -> Result<Run> {
+    let state: String = row.get("state")?;
+    Ok(Run {
+        id: row.get("id")?,
+        source: row.get("source")?,
+        connection: row.get("connection")?,
+        stream: row.get("stream")?,
+        kind: kind(row)?,
+        complete: row.get("complete")?,
+        state: word::<RunState>(state)?,
+        counts: json(&row.get::<String>("counts")?)?,
+        pages: count(row, "pages")?,
+        place: row.get::<Option<String>>("place")?.as_deref().map(json).transpose()?,
+        mapping: row.get("mapping")?,
+        reason: row.get("reason")?,
+        loading: row.get("loading")?,
+        started_at: instant(row.get("started_at")?)?,
+        ended_at: row.get::<Option<i64>>("ended_at")?.map(instant).transpose()?,
+    })
+}
+
+pub(super) fn known(row: &Row) -> Result<Known> {
+    Ok(Known {
+        id: row.get("id")?,
+        source_hash: hash(&row.get::<Vec<u8>>("source_hash")?)?,
+        hash: hash(&row.get::<Vec<u8>>("hash")?)?,
+        key: key(row)?,
+        part: row.get("part")?,
+    })
+}
+
+pub(super) fn stored(row: &Row) -> Result<Stored> {
+    Ok(Stored {
+        id: row.get("id")?,
+        source_key: row.get("source_key")?,
+        key: key(row)?,
+        part: row.get("part")?,
+        hash: hash(&row.get::<Vec<u8>>("hash")?)?,
+    })
+}
+
+pub(super) fn key(row: &Row) -> Result<Key> {
+    Ok(Key { company: row.get("company")?, number: row.get("number")? })
+}
+
+pub(super) fn kind(row: &Row) -> Result<PartKind> {
+    let name: String = row.get("kind")?;
+    PartKind::from_name(&name).ok_or_else(|| unreadable("kind", &name))
+}
+
+pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| unreadable("JSON text", &e))
+}
+
+pub(super) fn word<T: DeserializeOwned>(name: String) -> Result<T> {
+    serde_json::from_value(serde_json::Value::String(name)).map_err(|e| unreadable("word", &e))
+}
+
+pub(super) fn hash(bytes: &[u8]) -> Result<ContentHash> {
+    ContentHash::try_from(bytes).map_err(|e| unreadable("hash", &e))
+}
+
+pub(super) fn instant(microseconds: i64) -> Result<Timestamp> {
+    Timestamp::from_microsecond(microseconds).map_err(|e| unreadable("instant", &e))
+}
+
+pub(super) fn unreadable(what: &'static str, message: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unreadable { what, message: message.to_string() }
+}
+
+/// A count that is never beyond 32 bits.
+pub(super) fn count(row: &Row, column: &str) -> Result<u32> {
+    let count: i64 = row.get(column)?;
+    u32::try_from(count).map_err(|e| unreadable("count", &e))
+}
