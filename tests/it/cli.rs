@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tradebridge::store::Feed as _;
-use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::SqlStore;
 
 use super::daemon::{PATIENCE, Site};
 
@@ -250,8 +250,8 @@ async fn migrate_and_recover_need_the_store_for_themselves() {
 
     let file = directory.path().join("data/s.db");
     let before = {
-        let store = SqliteStore::open(&file, false).await.unwrap();
-        assert!(SqliteStore::in_use(&file).unwrap());
+        let store = SqlStore::open_file(&file, false).await.unwrap();
+        assert!(SqlStore::in_use(&file).unwrap());
         for command in ["migrate", "recover"] {
             let locked = run(directory.path(), &[command]);
             assert_eq!(code(&locked), 1);
@@ -261,11 +261,11 @@ async fn migrate_and_recover_need_the_store_for_themselves() {
         store.close().await;
         head
     };
-    assert!(!SqliteStore::in_use(&file).unwrap());
+    assert!(!SqlStore::in_use(&file).unwrap());
     let recovered = run(directory.path(), &["recover", "--output", "json"]);
     assert_eq!(code(&recovered), 0, "{}", out(&recovered));
     assert_eq!(parsed(&recovered)["orders"], 0);
-    let after = SqliteStore::open(&file, false).await.unwrap().head().await.unwrap();
+    let after = SqlStore::open_file(&file, false).await.unwrap().head().await.unwrap();
     assert_eq!(after.sequence, before.sequence);
     assert_ne!(after.epoch, before.epoch, "cursors from before the restore are over");
 }

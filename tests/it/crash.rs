@@ -121,11 +121,11 @@ impl Bridge {
 async fn hash(store: &Arc<dyn Store>) -> String {
     let mut lines = Vec::new();
     for source in store.sources().await.unwrap() {
-        let mut after = 0;
+        let mut after = String::new();
         loop {
-            let page = store.living(source.id, after, 5000).await.unwrap();
+            let page = store.living(source.id, &after, 5000).await.unwrap();
             let Some(last) = page.last() else { break };
-            after = last.id;
+            after.clone_from(&last.source_key);
             lines.extend(page.into_iter().map(|part| {
                 let (kind, stream) = (source.kind, &source.stream);
                 format!("{kind} {stream} {} {} {} {:?}", part.source_key, part.key, part.part, part.hash)

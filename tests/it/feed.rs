@@ -12,7 +12,7 @@ use tradebridge::model::{Entity, Key, PartKind, identity};
 use tradebridge::store::{Difference, Operation, Page, Run, RunCounts, RunState, Source, Store, View};
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore};
+use crate::support::store::{Engine, TestStore, lease};
 
 /// Sources of price agreements, each written by a task of its own.
 const PRICES: usize = 6;
@@ -66,7 +66,7 @@ impl Writer {
             started_at: Timestamp::now(),
             ended_at: None,
         };
-        self.store.begin_run(&run).await.unwrap();
+        self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         run
     }
 
@@ -75,7 +75,7 @@ impl Writer {
         let mut run = self.begin(true).await;
         for (number, page) in (0..).zip(differences.chunks(PAGE)) {
             let page = Page { number, differences: page.to_vec(), ..Page::default() };
-            let applied = self.store.commit_load(&run, &page).await.unwrap();
+            let applied = self.store.commit_load(&lease(&*self.store, run.source).await, &run, &page).await.unwrap();
             assert_eq!(applied.applied, page.differences.len() as u64);
             run.pages += 1;
             self.committed.send_modify(|_| ());
@@ -91,14 +91,14 @@ impl Writer {
             (0..).zip(differences).map(|(position, difference)| Difference { position, ..difference }).collect();
         for (number, page) in (0..).zip(differences.chunks(PAGE)) {
             let page = Page { number, differences: page.to_vec(), ..Page::default() };
-            self.store.commit_page(&run, &page).await.unwrap();
+            self.store.commit_page(&lease(&*self.store, run.source).await, &run, &page).await.unwrap();
             run.pages += 1;
         }
         run.state = RunState::Applying;
-        self.store.save_run(&run).await.unwrap();
+        self.store.save_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         let mut all = 0;
         loop {
-            let applied = self.store.apply_page(&run.id, 500).await.unwrap();
+            let applied = self.store.apply_page(&lease(&*self.store, run.source).await, &run.id, 500).await.unwrap();
             assert_eq!(applied.superseded, 0, "nobody else writes this source");
             if applied.applied == 0 {
                 break;
@@ -112,7 +112,7 @@ impl Writer {
 
     async fn end(&self, run: Run) {
         let run = Run { state: RunState::Done, ended_at: Some(Timestamp::now()), ..run };
-        self.store.finish_run(&run).await.unwrap();
+        self.store.finish_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
     }
 }
 
@@ -126,6 +126,8 @@ fn difference(kind: PartKind, before: Option<&Value>, after: Option<&Value>) -> 
         content_hash(&content)
     };
     Difference {
+        raw: None,
+        turn: None,
         position: 0,
         operation: if after.is_some() { Operation::Upsert } else { Operation::Delete },
         source_key: format!("{}/{}", place.number, place.part),
@@ -162,6 +164,8 @@ async fn write_customers(mut writer: Writer) {
     let customer = |n: usize, round: usize| json!({"number": n.to_string(), "name": round.to_string()});
     for round in 0..MOVES {
         let page = (0..CUSTOMERS).map(|n| Difference {
+            raw: None,
+            turn: None,
             shops: Some(if (n + round).is_multiple_of(3) { vec!["a".to_owned()] } else { Vec::new() }),
             ..difference(
                 PartKind::Customer,

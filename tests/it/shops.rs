@@ -13,7 +13,7 @@ use tradebridge::store::{
 };
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore};
+use crate::support::store::{Engine, TestStore, lease};
 
 conformance!(
     a_customer_enters_and_leaves_a_scope_with_all_that_is_about_him,
@@ -59,11 +59,14 @@ impl Erp {
             started_at: Timestamp::now(),
             ended_at: None,
         };
-        self.store.begin_run(&run).await.unwrap();
-        self.store.commit_page(&run, &Page { differences, ..Page::default() }).await.unwrap();
-        let applied = self.store.apply_page(&run.id, 100_000).await.unwrap();
+        self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
+        self.store
+            .commit_page(&lease(&*self.store, run.source).await, &run, &Page { differences, ..Page::default() })
+            .await
+            .unwrap();
+        let applied = self.store.apply_page(&lease(&*self.store, run.source).await, &run.id, 100_000).await.unwrap();
         run.state = RunState::Done;
-        self.store.finish_run(&run).await.unwrap();
+        self.store.finish_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         applied.applied
     }
 
@@ -91,6 +94,8 @@ impl Erp {
         let key = Key::new("NL01", &place.number);
         let before = self.stored(kind, &key, &place.part).await;
         Difference {
+            raw: None,
+            turn: None,
             position: 0,
             operation: Operation::Upsert,
             source_key: format!("{}/{}", place.number, place.part),
@@ -115,6 +120,8 @@ impl Erp {
         let key = Key::new("NL01", number);
         let before = self.stored(kind, &key, "").await;
         let difference = Difference {
+            raw: None,
+            turn: None,
             position: 0,
             operation: Operation::Delete,
             source_key: format!("{number}/"),

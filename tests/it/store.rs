@@ -4,14 +4,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind};
-use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::SqlStore;
 use tradebridge::store::{
     Difference, KnownRejection, ListQuery, Operation, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source,
     StoreError,
 };
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore};
+use crate::support::store::{Engine, TestStore, lease};
 
 struct Fixture {
     store: TestStore,
@@ -66,22 +66,27 @@ impl Fixture {
     /// Stages and applies differences as a run of their own.
     async fn apply(&self, source: &Source, differences: Vec<Difference>) -> (u64, u64) {
         let mut run = self.run(source);
-        self.store.begin_run(&run).await.unwrap();
+        self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         let differences = differences
             .into_iter()
             .zip(0..)
             .map(|(difference, position)| Difference { position, ..difference })
             .collect();
-        self.store.commit_page(&run, &Page { differences, ..Page::default() }).await.unwrap();
-        let applied = self.store.apply_page(&run.id, 1000).await.unwrap();
+        self.store
+            .commit_page(&lease(&*self.store, run.source).await, &run, &Page { differences, ..Page::default() })
+            .await
+            .unwrap();
+        let applied = self.store.apply_page(&lease(&*self.store, run.source).await, &run.id, 1000).await.unwrap();
         run.state = RunState::Done;
-        self.store.finish_run(&run).await.unwrap();
+        self.store.finish_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         (applied.applied, applied.superseded)
     }
 }
 
 fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: Option<&Value>) -> Difference {
     Difference {
+        raw: None,
+        turn: None,
         position: 0,
         operation: Operation::Upsert,
         source_key: source_key.to_owned(),
@@ -99,6 +104,8 @@ fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: O
 
 fn delete(source_key: &str, number: &str, before: &Value) -> Difference {
     Difference {
+        raw: None,
+        turn: None,
         operation: Operation::Delete,
         content: None,
         after: None,
@@ -177,7 +184,7 @@ async fn a_change_of_a_part_is_a_change_of_its_customer(engine: Engine) {
 async fn a_run_goes_on_from_its_last_committed_page_after_a_crash(engine: Engine) {
     let f = Fixture::new(engine, PartKind::Customer).await;
     let mut run = f.run(&f.source);
-    f.store.begin_run(&run).await.unwrap();
+    f.store.begin_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     run.pages = 1;
     run.counts.read = 1;
     run.place = Some(json!({"record": 1}));
@@ -186,20 +193,24 @@ async fn a_run_goes_on_from_its_last_committed_page_after_a_crash(engine: Engine
         differences: vec![upsert("a", "1", "", &customer("1", "A"), None)],
         ..Page::default()
     };
-    f.store.commit_page(&run, &page).await.unwrap();
+    f.store.commit_page(&lease(&*f.store, run.source).await, &run, &page).await.unwrap();
 
     let f = f.reopen().await;
     let (found, seen) = f.store.unfinished(f.source.id).await.unwrap().unwrap();
     assert_eq!((found.pages, found.counts.read, found.place.clone()), (1, 1, Some(json!({"record": 1}))));
     assert_eq!(seen, [vec![1, 2, 3]]);
     assert_eq!(f.store.count(f.source.id).await.unwrap(), 0, "staged is not applied");
-    assert_eq!(f.store.apply_page(&run.id, 10).await.unwrap().applied, 1);
-    assert_eq!(f.store.apply_page(&run.id, 10).await.unwrap().applied, 0, "applied once");
+    assert_eq!(f.store.apply_page(&lease(&*f.store, run.source).await, &run.id, 10).await.unwrap().applied, 1);
+    assert_eq!(
+        f.store.apply_page(&lease(&*f.store, run.source).await, &run.id, 10).await.unwrap().applied,
+        0,
+        "applied once"
+    );
 
     let mut done = found;
     done.state = RunState::Done;
     done.ended_at = Some(Timestamp::now());
-    f.store.finish_run(&done).await.unwrap();
+    f.store.finish_run(&lease(&*f.store, done.source).await, &done).await.unwrap();
     assert!(f.store.unfinished(f.source.id).await.unwrap().is_none());
     assert!(f.store.source("erp", "customer", PartKind::Customer).await.unwrap().verified_at.is_some());
     let listed =
@@ -212,25 +223,31 @@ async fn known_keys_come_back_in_the_order_asked(engine: Engine) {
     let many: Vec<_> =
         (0..5000).map(|n| upsert(&format!("k{n}"), &n.to_string(), "", &customer(&n.to_string(), "A"), None)).collect();
     let mut run = f.run(&f.source);
-    f.store.begin_run(&run).await.unwrap();
-    let loaded = f.store.commit_load(&run, &Page { differences: many, ..Page::default() }).await.unwrap();
+    f.store.begin_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
+    let loaded = f
+        .store
+        .commit_load(&lease(&*f.store, run.source).await, &run, &Page { differences: many, ..Page::default() })
+        .await
+        .unwrap();
     assert_eq!(loaded.applied, 5000);
     run.state = RunState::Done;
-    f.store.finish_run(&run).await.unwrap();
+    f.store.finish_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     let keys: Vec<String> = ["k4999", "absent", "k0"].map(str::to_owned).to_vec();
     let known = f.store.known(f.source.id, &keys).await.unwrap();
     assert_eq!(known[0].as_ref().unwrap().key.number, "4999");
     assert!(known[1].is_none());
     assert_eq!(known[2].as_ref().unwrap().hash, content_hash(&customer("0", "A")));
 
-    let page = f.store.living(f.source.id, 0, 3000).await.unwrap();
-    let rest = f.store.living(f.source.id, page.last().unwrap().id, 3000).await.unwrap();
+    let page = f.store.living(f.source.id, "", 3000).await.unwrap();
+    let rest = f.store.living(f.source.id, &page.last().unwrap().source_key, 3000).await.unwrap();
     assert_eq!(page.len() + rest.len(), 5000);
 }
 
 async fn lists_walk_by_key_and_keep_to_companies_connections_and_targets(engine: Engine) {
     let f = Fixture::new(engine, PartKind::PriceAgreement).await;
     let line = |n: u32, who: &str| Difference {
+        raw: None,
+        turn: None,
         who: Some(who.to_owned()),
         what: Some("1:P".to_owned()),
         ..upsert(&n.to_string(), &n.to_string(), "", &json!({"id": n.to_string()}), None)
@@ -270,15 +287,21 @@ async fn a_rejected_record_is_kept_until_it_is_taken(engine: Engine) {
         at: Timestamp::now(),
     };
     let page = Page { rejections: vec![rejection.clone()], ..Page::default() };
-    f.store.commit_page(&run, &page).await.unwrap();
+    f.store.commit_page(&lease(&*f.store, run.source).await, &run, &page).await.unwrap();
     let again = Rejection { reason: "name: is missing".to_owned(), ..rejection.clone() };
-    f.store.commit_page(&run, &Page { rejections: vec![again], ..Page::default() }).await.unwrap();
+    f.store
+        .commit_page(&lease(&*f.store, run.source).await, &run, &Page { rejections: vec![again], ..Page::default() })
+        .await
+        .unwrap();
     let kept = f.store.rejections(Some(f.source.id), 0, 10).await.unwrap();
     assert_eq!((kept.len(), kept[0].reason.as_str()), (1, "name: is missing"), "one key, one rejection");
     assert_eq!(f.store.rejected().await.unwrap(), [(f.source.id, 1)]);
     let known = f.store.known_rejections(f.source.id, &["b".to_owned(), "a".to_owned()]).await.unwrap();
     assert_eq!(known, [None, Some(KnownRejection { id: kept[0].id, digest: [7; 16] })]);
-    f.store.commit_page(&run, &Page { mended: vec![kept[0].id], ..Page::default() }).await.unwrap();
+    f.store
+        .commit_page(&lease(&*f.store, run.source).await, &run, &Page { mended: vec![kept[0].id], ..Page::default() })
+        .await
+        .unwrap();
     assert!(f.store.rejections(None, 0, 10).await.unwrap().is_empty());
 }
 
@@ -286,12 +309,15 @@ async fn what_was_taken_is_known_until_it_is_forgotten(engine: Engine) {
     let f = Fixture::new(engine, PartKind::Customer).await;
     let identity = |n: u32| json!({"file": format!("klanten-{n}.csv"), "length": "1"});
     let run = Run { place: Some(identity(1)), ..f.run(&f.source) };
-    f.store.begin_run(&run).await.unwrap();
+    f.store.begin_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     assert!(f.store.taken(f.source.id).await.unwrap().is_empty());
-    f.store.finish_run(&run).await.unwrap();
+    f.store.finish_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
     let refused = Run { id: "refused".to_owned(), place: Some(identity(2)), ..f.run(&f.source) };
-    f.store.end_run(&Run { place: Some(identity(3)), ..f.run(&f.source) }, false).await.unwrap();
-    f.store.end_run(&refused, true).await.unwrap();
+    f.store
+        .end_run(&lease(&*f.store, f.source.id).await, &Run { place: Some(identity(3)), ..f.run(&f.source) }, false)
+        .await
+        .unwrap();
+    f.store.end_run(&lease(&*f.store, refused.source).await, &refused, true).await.unwrap();
     let taken = f.store.taken(f.source.id).await.unwrap();
     assert_eq!(taken.iter().map(|t| &t.identity).collect::<Vec<_>>(), [&identity(1), &identity(2)]);
     assert_eq!(taken[0].mapping, run.mapping);
@@ -305,15 +331,15 @@ async fn what_was_taken_is_known_until_it_is_forgotten(engine: Engine) {
 async fn a_second_process_a_damaged_file_and_an_old_schema_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.db");
-    let _first = SqliteStore::open(&path, true).await.unwrap();
-    assert!(matches!(SqliteStore::open(&path, true).await, Err(StoreError::Locked(_))));
+    let _first = SqlStore::open_file(&path, true).await.unwrap();
+    assert!(matches!(SqlStore::open_file(&path, true).await, Err(StoreError::Locked(_))));
 
     let damaged = directory.path().join("damaged.db");
     std::fs::write(&damaged, b"this is no database, but it is long enough to look like one".repeat(40)).unwrap();
-    let error = SqliteStore::open(&damaged, true).await.unwrap_err();
+    let error = SqlStore::open_file(&damaged, true).await.unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(error.to_string().contains("restore it from a backup"));
 
     let empty = directory.path().join("empty.db");
-    assert!(matches!(SqliteStore::open(&empty, false).await, Err(StoreError::NotMigrated { found: 0, .. })));
+    assert!(matches!(SqlStore::open_file(&empty, false).await, Err(StoreError::NotMigrated { found: 0, .. })));
 }

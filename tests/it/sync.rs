@@ -16,7 +16,7 @@ use tradebridge::store::{Run, RunFilter, RunState, Store};
 use tradebridge::sync::{Job, Scopes, SyncError, approve, refuse};
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore};
+use crate::support::store::{Engine, TestStore, lease};
 
 conformance!(
     the_demo_is_pulled_and_the_second_time_nothing_happens,
@@ -84,9 +84,11 @@ impl Bridge {
         let open = OpenFile::open(&self.file(file)).unwrap();
         let format = Format { delimiter: b';', encoding: Encoding::of("windows-1252").unwrap(), ..Format::default() };
         let reader = CsvReader::new(Box::new(open.bytes().unwrap()), file, &format).unwrap();
+        let source = self.store.source("erp", &mapping.stream, mapping.kind).await.unwrap();
         Job {
+            lease: lease(&*self.store, source.id).await,
             store: Arc::clone(&self.store),
-            source: self.store.source("erp", &mapping.stream, mapping.kind).await.unwrap(),
+            source,
             mapping: Arc::new(mapping),
             setting,
             scopes: Arc::default(),
@@ -172,7 +174,10 @@ async fn an_emptied_export_is_held_and_a_good_one_takes_its_place(engine: Engine
     assert_eq!(bridge.pull("price_agreement", "prijsafspraken.csv").await.state, RunState::Done);
     let old = bridge.store.run(&held.id).await.unwrap().unwrap();
     assert_eq!(old.state, RunState::Superseded);
-    assert!(matches!(approve(&bridge.store, &Scopes::default(), &held.id).await, Err(SyncError::NotHeld { .. })));
+    assert!(matches!(
+        approve(&bridge.store, &lease(&*bridge.store, held.source).await, &Scopes::default(), &held.id).await,
+        Err(SyncError::NotHeld { .. })
+    ));
 }
 
 async fn an_approved_run_is_applied_and_a_refused_one_is_not(engine: Engine) {
@@ -181,11 +186,14 @@ async fn an_approved_run_is_applied_and_a_refused_one_is_not(engine: Engine) {
     bridge.edit("klanten.csv", |lines| lines.truncate(101));
     let held = bridge.pull("customer", "klanten.csv").await;
     assert_eq!((held.state, held.counts.deleted), (RunState::Held, 140));
-    refuse(&bridge.store, &held.id, "the export was cut off").await.unwrap();
+    refuse(&bridge.store, &lease(&*bridge.store, held.source).await, &held.id, "the export was cut off").await.unwrap();
     assert_eq!(bridge.store.count(held.source).await.unwrap(), 240);
 
     let held = bridge.pull("customer", "klanten.csv").await;
-    let done = approve(&bridge.store, &Scopes::default(), &held.id).await.unwrap().run;
+    let done = approve(&bridge.store, &lease(&*bridge.store, held.source).await, &Scopes::default(), &held.id)
+        .await
+        .unwrap()
+        .run;
     assert_eq!((done.state, done.counts.superseded), (RunState::Done, 0));
     assert_eq!(bridge.store.count(held.source).await.unwrap(), 100);
     let tombstones = bridge.store.changes(0, &[Entity::Customer], 1000).await.unwrap();

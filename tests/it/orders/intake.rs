@@ -24,7 +24,7 @@ async fn an_order_is_completed_and_durable_before_it_is_accepted() {
     assert_eq!(accepted.content["lines"][1]["number"], 2);
     assert!(accepted.our_reference.len() <= 35 && !accepted.our_reference.contains("S-1"));
     drop(bridge);
-    let again = SqliteStore::open(&directory.path().join("store.db"), false).await.unwrap();
+    let again = SqlStore::open_file(&directory.path().join("store.db"), false).await.unwrap();
     let stored = tradebridge::store::Orders::order(&again, &accepted.id).await.unwrap();
     assert_eq!(stored, Some(accepted));
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::store::lease;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ use tradebridge::orders::{
     Accepted, Actor, CustomerScope, Desk, Intake, IntakeError, OrderTarget, Orders, Target, Targets,
 };
 use tradebridge::queue::{Clock, Embedded, Wake};
-use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::SqlStore;
 use tradebridge::store::{
     Difference, OrderState, Page, Result, Run, RunCounts, RunState, Store, StoredOrder, Transition,
 };
@@ -311,7 +312,7 @@ impl Bridge {
     }
 
     async fn open_at(directory: &Path, classes: &[(&str, CreateClass)], now: Timestamp, bound: usize) -> Self {
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&directory.join("store.db"), true).await.unwrap());
+        let store: Arc<dyn Store> = Arc::new(SqlStore::open_file(&directory.join("store.db"), true).await.unwrap());
         let wake = Arc::new(Wake::default());
         let clock = Arc::new(TestClock::new(now));
         let erps: BTreeMap<String, Arc<Erp>> =
@@ -371,6 +372,8 @@ impl Bridge {
             ended_at: None,
         };
         let difference = Difference {
+            raw: None,
+            turn: None,
             position: 0,
             operation: tradebridge::store::Operation::Upsert,
             source_key,
@@ -384,10 +387,17 @@ impl Bridge {
             after: Some(hash),
             source_hash: hash,
         };
-        self.store.begin_run(&run).await.unwrap();
-        self.store.commit_load(&run, &Page { differences: vec![difference], ..Page::default() }).await.unwrap();
+        self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
+        self.store
+            .commit_load(
+                &lease(&*self.store, run.source).await,
+                &run,
+                &Page { differences: vec![difference], ..Page::default() },
+            )
+            .await
+            .unwrap();
         run.state = RunState::Done;
-        self.store.finish_run(&run).await.unwrap();
+        self.store.finish_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         self.wake.feed_changed();
     }
 

@@ -2,12 +2,15 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use tradebridge::store::Store;
-use tradebridge::store::sqlite::SqliteStore;
+use tradebridge::store::{Lease, OpenOptions, SourceId, SqlStore, Store};
 
 use super::postgres::{self, Schema};
+
+/// How long a lease of a test lasts: whoever comes after a process that died waits for its end.
+pub(crate) const LEASE: Duration = Duration::from_millis(300);
 
 /// What a store stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +55,16 @@ impl Place {
         }
     }
 
-    async fn open(&self) -> SqliteStore {
-        match self {
-            Self::Directory(directory) => SqliteStore::open(&directory.path().join("store.db"), true).await.unwrap(),
-            Self::Schema(_) => panic!("there is no store on PostgreSQL yet"),
-        }
+    async fn open(&self) -> SqlStore {
+        let options = OpenOptions { lease: LEASE, ..OpenOptions::default() };
+        SqlStore::open(&self.url().parse().unwrap(), &options).await.unwrap()
     }
 }
 
 /// An open store. It and its place are gone when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct TestStore {
-    store: Arc<SqliteStore>,
+    store: Arc<SqlStore>,
     place: Arc<Place>,
 }
 
@@ -80,7 +81,7 @@ impl TestStore {
 
     /// The store as the rooms of the program share it.
     pub(crate) fn shared(&self) -> Arc<dyn Store> {
-        Arc::<SqliteStore>::clone(&self.store)
+        Arc::<SqlStore>::clone(&self.store)
     }
 
     /// Closes the store.
@@ -100,5 +101,15 @@ impl Deref for TestStore {
 
     fn deref(&self) -> &Self::Target {
         &*self.store
+    }
+}
+
+/// The lease on a source: taken again where this opening of the store holds it, waited for where another one did.
+pub(crate) async fn lease(store: &dyn Store, source: SourceId) -> Lease {
+    loop {
+        if let Some(lease) = store.take_lease(&Lease::on_source(source)).await.unwrap() {
+            return lease;
+        }
+        tokio::time::sleep(LEASE / 10).await;
     }
 }
