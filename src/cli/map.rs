@@ -271,9 +271,7 @@ async fn ready(connector: &Connector, stream: &str, limit: usize) -> Result<Vec<
                 && let Some(record) = reader.next()
             {
                 given.push(match record {
-                    Ok(Record { fields, place }) => {
-                        (place.to_string(), Ok((Value::Map(fields.clone()).to_json(), fields)))
-                    }
+                    Ok(Record { fields, place }) => (place.to_string(), Ok((fields.to_json(), fields.into_map()))),
                     Err(ReadError::Record { place, message } | ReadError::Fatal { place, message, .. }) => {
                         (place.to_string(), Err(message))
                     }

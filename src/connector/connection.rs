@@ -228,7 +228,7 @@ impl Connector {
         let values = [&self.settings, &reference, &request];
         let names: Vec<(&str, &Value)> = FILE_NAMES.iter().copied().zip(values).collect();
         let record = Map::default();
-        let context = Context { record: &record, names: &names, zone: &parts.zone };
+        let context = Context { record: (&record).into(), names: &names, zone: &parts.zone };
         let name = plan.file.template.fill(&context).map_err(|error| format!("{}: {error}", plan.file.name))?;
         let name = name.unwrap_or_default();
         check_name(&name).map_err(|message| format!("{}: {message}", plan.file.name))?;
@@ -354,7 +354,7 @@ impl Binder<'_> {
     fn value<T>(&mut self, word: &Word<T>) -> Option<Option<T>> {
         let names = [("settings", self.settings)];
         let record = Map::default();
-        let context = Context { record: &record, names: &names, zone: self.zone };
+        let context = Context { record: (&record).into(), names: &names, zone: self.zone };
         let filled = word.template.fill(&context).map_err(|error| error.to_string());
         match filled.and_then(|text| text.map(|text| (word.read)(&text)).transpose()) {
             Ok(value) => Some(value),

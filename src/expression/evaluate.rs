@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use super::functions::{LONGEST, MOST, too_long};
 use super::node::{Arithmetic, Comparison, Kind, Node};
 use super::{Context, number};
-use crate::record::{Map, Value};
+use crate::record::{FieldsRef, Map, Seen, Value};
 
 /// Why an expression has no value for a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,9 +36,7 @@ struct Local<'e> {
     outer: Option<&'e Local<'e>>,
 }
 
-type Answer<'e> = Result<Cow<'e, Value>, EvaluationError>;
-
-static NULL: Value = Value::Null;
+type Answer<'e> = Result<Seen<'e>, EvaluationError>;
 
 pub(super) fn evaluate<'a>(root: &'a Node, source: &'a str, context: &'a Context<'a>) -> Answer<'a> {
     value(root, Sight { context, source, local: None })
@@ -54,11 +52,11 @@ pub(super) fn short(text: &str) -> String {
     if text.chars().count() <= LENGTH { text.to_owned() } else { text.chars().take(LENGTH).chain(['…']).collect() }
 }
 
-pub(super) fn truth(value: &Value) -> Result<bool, String> {
+pub(super) fn truth(value: &Seen) -> Result<bool, String> {
     match value {
-        Value::Bool(b) => Ok(*b),
+        Seen::Bool(b) => Ok(*b),
         value if value.is_empty() => Ok(false),
-        Value::Text(text) => Err(format!("the text '{}' is no condition; compare it, as in x == 'J'", short(text))),
+        Seen::Text(text) => Err(format!("the text '{}' is no condition; compare it, as in x == 'J'", short(text))),
         other => Err(format!("a {} is no condition; compare it", other.kind())),
     }
 }
@@ -70,35 +68,35 @@ fn condition(node: &Node, sight: Sight) -> Result<bool, EvaluationError> {
 
 fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
     let fail = |message: String| error(sight.source, node, message);
-    let boolean = |b: bool| Ok(Cow::Owned(Value::Bool(b)));
+    let boolean = |b: bool| Ok(Seen::Bool(b));
     match &node.kind {
-        Kind::Literal(literal) => Ok(Cow::Borrowed(literal)),
+        Kind::Literal(literal) => Ok(Seen::from(literal)),
         Kind::Field { name, hint } => match sight.context.record.get_near(name, hint.load(Relaxed)) {
             Some((at, found)) => {
                 hint.store(at, Relaxed);
-                Ok(Cow::Borrowed(found))
+                Ok(found)
             }
-            None => Ok(Cow::Borrowed(&NULL)),
+            None => Ok(Seen::Null),
         },
-        Kind::Record => Ok(Cow::Owned(Value::Map(sight.context.record.clone()))),
-        Kind::Name(at) => Ok(Cow::Borrowed(sight.context.names.get(*at).map_or(&NULL, |(_, v)| *v))),
+        Kind::Record => Ok(match sight.context.record {
+            FieldsRef::Map(map) => Seen::Map(Cow::Borrowed(map)),
+            FieldsRef::Row(row) => Seen::Map(Cow::Owned(row.to_map())),
+        }),
+        Kind::Name(at) => Ok(sight.context.names.get(*at).map_or(Seen::Null, |(_, v)| Seen::from(*v))),
         Kind::Local(depth) => {
             let mut local = sight.local;
             for _ in 0..*depth {
                 local = local.and_then(|l| l.outer);
             }
-            Ok(Cow::Borrowed(local.map_or(&NULL, |l| l.value)))
+            Ok(local.map_or(Seen::Null, |l| Seen::from(l.value)))
         }
         Kind::Select(of, name) => select(value(of, sight)?, name).map_err(fail),
         Kind::Index(of, key) => {
-            if let (Kind::Record, Kind::Literal(Value::Text(name))) = (&of.kind, &key.kind) {
-                return Ok(Cow::Borrowed(sight.context.record.get(name).unwrap_or(&NULL)));
-            }
             let key = value(key, sight)?;
-            match &*key {
-                Value::Text(name) => select(value(of, sight)?, name).map_err(fail),
-                Value::Number(at) => element(value(of, sight)?, *at).map_err(fail),
-                Value::Null => Ok(Cow::Borrowed(&NULL)),
+            match &key {
+                Seen::Text(name) => select(value(of, sight)?, name).map_err(fail),
+                Seen::Number(at) => element(value(of, sight)?, *at).map_err(fail),
+                Seen::Null => Ok(Seen::Null),
                 other => Err(fail(format!("a {} is no key", other.kind()))),
             }
         }
@@ -106,23 +104,21 @@ fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
         Kind::And(a, b) => boolean(condition(a, sight)? && condition(b, sight)?),
         Kind::Or(a, b) => boolean(condition(a, sight)? || condition(b, sight)?),
         Kind::Conditional(test, yes, no) => value(if condition(test, sight)? { yes } else { no }, sight),
-        Kind::Negate(inner) => match &*value(inner, sight)? {
-            Value::Number(n) => Ok(Cow::Owned(Value::Number(-*n))),
-            v if v.is_empty() => Ok(Cow::Borrowed(&NULL)),
+        Kind::Negate(inner) => match value(inner, sight)? {
+            Seen::Number(n) => Ok(Seen::Number(-n)),
+            v if v.is_empty() => Ok(Seen::Null),
             other => Err(fail(format!("a {} has no negative; convert it with decimal()", other.kind()))),
         },
-        Kind::Arithmetic(operation, a, b) => {
-            arithmetic(*operation, &*value(a, sight)?, &*value(b, sight)?).map(Cow::Owned).map_err(fail)
-        }
+        Kind::Arithmetic(operation, a, b) => arithmetic(*operation, &value(a, sight)?, &value(b, sight)?).map_err(fail),
         Kind::Compare(comparison, a, b) => {
-            compare(*comparison, &*value(a, sight)?, &*value(b, sight)?).map_err(fail).and_then(boolean)
+            compare(*comparison, &value(a, sight)?, &value(b, sight)?).map_err(fail).and_then(boolean)
         }
         Kind::In(item, list) => {
             let item = value(item, sight)?;
-            match &*value(list, sight)? {
-                Value::List(items) => boolean(items.iter().any(|i| i == &*item)),
-                Value::Map(map) => match &*item {
-                    Value::Text(name) => boolean(map.get(name).is_some()),
+            match &value(list, sight)? {
+                Seen::List(items) => boolean(items.iter().any(|i| Seen::from(i) == item)),
+                Seen::Map(map) => match &item {
+                    Seen::Text(name) => boolean(map.get(name).is_some()),
                     _ => boolean(false),
                 },
                 v if v.is_empty() => boolean(false),
@@ -130,15 +126,15 @@ fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
             }
         }
         Kind::List(items) => {
-            let items: Result<Vec<Value>, _> = items.iter().map(|i| value(i, sight).map(Cow::into_owned)).collect();
-            Ok(Cow::Owned(Value::List(items?)))
+            let items: Result<Vec<Value>, _> = items.iter().map(|i| value(i, sight).map(Seen::into_value)).collect();
+            Ok(Seen::List(Cow::Owned(items?)))
         }
         Kind::Map(entries) => {
             let mut map = Map::with_capacity(entries.len());
             for (name, entry) in entries {
-                map.push(Arc::clone(name), value(entry, sight)?.into_owned());
+                map.push(Arc::clone(name), value(entry, sight)?.into_value());
             }
-            Ok(Cow::Owned(Value::Map(map)))
+            Ok(Seen::Map(Cow::Owned(map)))
         }
         Kind::Coalesce(first, second) => {
             let first = value(first, sight)?;
@@ -147,38 +143,37 @@ fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
         Kind::Present(inner) => boolean(!value(inner, sight)?.is_empty()),
         Kind::Lookup { name, table, key, default } => {
             let key = value(key, sight)?;
-            let found = match &*key {
-                Value::Text(key) => table.get(key),
-                Value::Number(key) => table.get(&key.to_string()),
-                Value::Bool(key) => table.get(if *key { "true" } else { "false" }),
-                Value::Null => None,
+            let found = match &key {
+                Seen::Text(key) => table.get(&**key),
+                Seen::Number(key) => table.get(&key.to_string()),
+                Seen::Bool(key) => table.get(if *key { "true" } else { "false" }),
+                Seen::Null => None,
                 other => return Err(fail(format!("a {} is no key of a lookup", other.kind()))),
             };
             match (found, default) {
-                (Some(found), _) => Ok(Cow::Borrowed(found)),
+                (Some(found), _) => Ok(Seen::from(found)),
                 (None, Some(default)) => value(default, sight),
-                (None, None) if key.is_empty() => Ok(Cow::Borrowed(&NULL)),
+                (None, None) if key.is_empty() => Ok(Seen::Null),
                 (None, None) => {
-                    let key = key.to_json().to_string().replace('"', "'");
+                    let key = key.into_value().to_json().to_string().replace('"', "'");
                     Err(fail(format!("the lookup '{name}' has no {}; add it, or give a default", short(&key))))
                 }
             }
         }
-        Kind::Matches { text, pattern } => match &*value(text, sight)? {
-            Value::Text(text) => boolean(pattern.is_match(text)),
+        Kind::Matches { text, pattern } => match &value(text, sight)? {
+            Seen::Text(text) => boolean(pattern.is_match(text)),
             v if v.is_empty() => boolean(false),
             other => Err(fail(format!("matches needs text, found {}", other.kind()))),
         },
         Kind::Round { value: amount, divisor, places, mode } => {
             let amount = value(amount, sight)?;
-            let divisor = divisor.as_deref().map(|d| value(d, sight)).transpose()?;
-            let one = Value::Number(Decimal::ONE);
-            match (&*amount, divisor.as_deref().unwrap_or(&one)) {
-                (Value::Number(amount), Value::Number(divisor)) => number::divide(*amount, *divisor, *places, *mode)
-                    .map(|n| Cow::Owned(Value::Number(n)))
-                    .map_err(fail),
-                (a, b) if a.is_empty() || b.is_empty() => Ok(Cow::Borrowed(&NULL)),
-                (Value::Number(_), other) | (other, _) => {
+            let divisor = divisor.as_deref().map_or(Ok(Seen::Number(Decimal::ONE)), |d| value(d, sight))?;
+            match (&amount, &divisor) {
+                (Seen::Number(amount), Seen::Number(divisor)) => {
+                    number::divide(*amount, *divisor, *places, *mode).map(Seen::Number).map_err(fail)
+                }
+                (a, b) if a.is_empty() || b.is_empty() => Ok(Seen::Null),
+                (Seen::Number(_), other) | (other, _) => {
                     Err(fail(format!("round needs a number, found {}; convert it with decimal()", other.kind())))
                 }
             }
@@ -191,11 +186,11 @@ fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
                     None => true,
                 };
                 if taken {
-                    results.push(value(body, sight)?.into_owned());
+                    results.push(value(body, sight)?.into_value());
                 }
                 Ok(true)
             })?;
-            Ok(Cow::Owned(Value::List(results)))
+            Ok(Seen::List(Cow::Owned(results)))
         }
         Kind::Exists { list, condition: test } => {
             let mut found = false;
@@ -214,8 +209,12 @@ fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
             boolean(holds)
         }
         Kind::Call(function, arguments) => {
-            let arguments: Result<Vec<_>, _> = arguments.iter().map(|a| value(a, sight)).collect();
-            function.call(&arguments?, sight.context.zone).map(Cow::Owned).map_err(fail)
+            let mut values = [Seen::Null, Seen::Null, Seen::Null];
+            for (argument, place) in arguments.iter().zip(&mut values) {
+                *place = value(argument, sight)?;
+            }
+            let count = arguments.len().min(values.len());
+            function.call(&mut values[..count], sight.context.zone).map_err(fail)
         }
     }
 }
@@ -228,11 +227,15 @@ fn each<'e>(
     mut body: impl for<'i> FnMut(Sight<'i>) -> Result<bool, EvaluationError>,
 ) -> Result<(), EvaluationError> {
     let list = value(list, sight)?;
-    let items = match &*list {
-        Value::List(items) => items.as_slice(),
+    let single;
+    let items = match list {
+        Seen::List(ref items) => &**items,
         v if v.is_empty() => &[],
         // Many formats write a list of one as the one.
-        single => std::slice::from_ref(single),
+        one => {
+            single = one.into_value();
+            std::slice::from_ref(&single)
+        }
     };
     if items.len() > MOST {
         return Err(error(sight.source, node, format!("the list has more than {MOST} elements")));
@@ -246,54 +249,54 @@ fn each<'e>(
     Ok(())
 }
 
-fn select<'e>(of: Cow<'e, Value>, name: &str) -> Result<Cow<'e, Value>, String> {
+fn select<'e>(of: Seen<'e>, name: &str) -> Result<Seen<'e>, String> {
     match of {
-        Cow::Borrowed(Value::Map(map)) => Ok(Cow::Borrowed(map.get(name).unwrap_or(&NULL))),
-        Cow::Owned(Value::Map(mut map)) => Ok(Cow::Owned(map.get_mut(name).map(std::mem::take).unwrap_or_default())),
-        other if other.is_empty() => Ok(Cow::Borrowed(&NULL)),
+        Seen::Map(Cow::Borrowed(map)) => Ok(map.get(name).map_or(Seen::Null, Seen::from)),
+        Seen::Map(Cow::Owned(mut map)) => Ok(map.get_mut(name).map(std::mem::take).map_or(Seen::Null, Seen::from)),
+        other if other.is_empty() => Ok(Seen::Null),
         other => Err(format!("a {} has no field '{name}'", other.kind())),
     }
 }
 
-fn element(of: Cow<'_, Value>, at: Decimal) -> Result<Cow<'_, Value>, String> {
+fn element(of: Seen, at: Decimal) -> Result<Seen, String> {
     let at = usize::try_from(at).map_err(|_| format!("{at} is no position in a list"))?;
     match of {
-        Cow::Borrowed(Value::List(items)) => Ok(Cow::Borrowed(items.get(at).unwrap_or(&NULL))),
-        Cow::Owned(Value::List(mut items)) => {
-            Ok(Cow::Owned(if at < items.len() { items.swap_remove(at) } else { Value::Null }))
+        Seen::List(Cow::Borrowed(items)) => Ok(items.get(at).map_or(Seen::Null, Seen::from)),
+        Seen::List(Cow::Owned(mut items)) => {
+            Ok(if at < items.len() { Seen::from(items.swap_remove(at)) } else { Seen::Null })
         }
-        other if other.is_empty() => Ok(Cow::Borrowed(&NULL)),
+        other if other.is_empty() => Ok(Seen::Null),
         other => Err(format!("a {} has no elements", other.kind())),
     }
 }
 
-fn arithmetic(operation: Arithmetic, a: &Value, b: &Value) -> Result<Value, String> {
+fn arithmetic(operation: Arithmetic, a: &Seen, b: &Seen) -> Result<Seen<'static>, String> {
     match (a, b) {
-        (a, b) if a.is_empty() || b.is_empty() => Ok(Value::Null),
-        (Value::Number(a), Value::Number(b)) => match operation {
+        (a, b) if a.is_empty() || b.is_empty() => Ok(Seen::Null),
+        (Seen::Number(a), Seen::Number(b)) => match operation {
             Arithmetic::Add => number::add(*a, *b),
             Arithmetic::Subtract => number::add(*a, -*b),
             Arithmetic::Multiply => number::multiply(*a, *b),
         }
-        .map(Value::Number),
-        (Value::Text(a), Value::Text(b)) if operation == Arithmetic::Add => {
+        .map(Seen::Number),
+        (Seen::Text(a), Seen::Text(b)) if operation == Arithmetic::Add => {
             if a.len() + b.len() > LONGEST {
                 Err(too_long())
             } else {
-                Ok(Value::Text(format!("{a}{b}")))
+                Ok(Seen::Text(Cow::Owned([&**a, &**b].concat())))
             }
         }
-        (Value::List(a), Value::List(b)) if operation == Arithmetic::Add => {
+        (Seen::List(a), Seen::List(b)) if operation == Arithmetic::Add => {
             if a.len() + b.len() > MOST {
                 return Err(format!("the list has more than {MOST} elements"));
             }
-            Ok(Value::List(a.iter().chain(b).cloned().collect()))
+            Ok(Seen::List(Cow::Owned(a.iter().chain(b.iter()).cloned().collect())))
         }
         (a, b) => Err(mixed(a, b)),
     }
 }
 
-fn compare(comparison: Comparison, a: &Value, b: &Value) -> Result<bool, String> {
+fn compare(comparison: Comparison, a: &Seen, b: &Seen) -> Result<bool, String> {
     let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
     let order = match (a, b) {
         (a, b) if a.is_empty() || b.is_empty() => {
@@ -304,10 +307,10 @@ fn compare(comparison: Comparison, a: &Value, b: &Value) -> Result<bool, String>
                 _ => false,
             });
         }
-        (Value::Number(a), Value::Number(b)) => a.cmp(b),
-        (Value::Text(a), Value::Text(b)) => a.cmp(b),
-        (Value::Bool(a), Value::Bool(b)) if equality => a.cmp(b),
-        (Value::List(_), Value::List(_)) | (Value::Map(_), Value::Map(_)) if equality => {
+        (Seen::Number(a), Seen::Number(b)) => a.cmp(b),
+        (Seen::Text(a), Seen::Text(b)) => a.cmp(b),
+        (Seen::Bool(a), Seen::Bool(b)) if equality => a.cmp(b),
+        (Seen::List(_), Seen::List(_)) | (Seen::Map(_), Seen::Map(_)) if equality => {
             if a == b {
                 Ordering::Equal
             } else {
@@ -326,9 +329,9 @@ fn compare(comparison: Comparison, a: &Value, b: &Value) -> Result<bool, String>
     })
 }
 
-fn mixed(a: &Value, b: &Value) -> String {
+fn mixed(a: &Seen, b: &Seen) -> String {
     let mend = match (a, b) {
-        (Value::Number(_), Value::Text(_)) | (Value::Text(_), Value::Number(_)) => {
+        (Seen::Number(_), Seen::Text(_)) | (Seen::Text(_), Seen::Number(_)) => {
             "; convert the text with decimal(), or the number with string()"
         }
         _ => "",

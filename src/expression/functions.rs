@@ -9,7 +9,7 @@ use super::convert::{self, NumberFormat};
 use super::evaluate::short;
 use super::number as exact;
 use crate::model::currency;
-use crate::record::{Map, Value};
+use crate::record::{Map, Seen, Value};
 
 /// The longest text that a function makes, in bytes.
 pub(super) const LONGEST: usize = 1 << 20;
@@ -23,7 +23,7 @@ pub(super) struct Function {
     pub name: &'static str,
     pub least: usize,
     pub most: usize,
-    body: fn(&[Cow<'_, Value>], &TimeZone) -> Result<Value, String>,
+    body: for<'a> fn(&mut [Seen<'a>], &TimeZone) -> Result<Seen<'a>, String>,
 }
 
 /// The names of functions that are compiled into nodes of their own.
@@ -31,9 +31,9 @@ pub(super) const SPECIAL: &[&str] = &["or", "lookup", "matches", "round", "has",
 
 /// The functions that are calls.
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "trim", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| string(t.trim())) },
-    Function { name: "upper", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| Value::Text(t.to_uppercase())) },
-    Function { name: "lower", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| Value::Text(t.to_lowercase())) },
+    Function { name: "trim", least: 1, most: 1, body: trim },
+    Function { name: "upper", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| owned(t.to_uppercase())) },
+    Function { name: "lower", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| owned(t.to_lowercase())) },
     Function { name: "compact", least: 1, most: 1, body: compact },
     Function { name: "digits", least: 1, most: 1, body: digits },
     Function { name: "strip_zeros", least: 1, most: 1, body: strip_zeros },
@@ -50,42 +50,42 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function { name: "sum", least: 1, most: 1, body: sum },
     Function { name: "reject", least: 1, most: 1, body: |a, _| Err(text(a, 0)?.to_owned()) },
     Function { name: "replace", least: 3, most: 3, body: replace },
-    Function { name: "contains", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.contains(text(a, 1)?))) },
+    Function { name: "contains", least: 2, most: 2, body: |a, _| Ok(Seen::Bool(text(a, 0)?.contains(text(a, 1)?))) },
     Function {
         name: "startsWith",
         least: 2,
         most: 2,
-        body: |a, _| Ok(Value::Bool(text(a, 0)?.starts_with(text(a, 1)?))),
+        body: |a, _| Ok(Seen::Bool(text(a, 0)?.starts_with(text(a, 1)?))),
     },
-    Function { name: "endsWith", least: 2, most: 2, body: |a, _| Ok(Value::Bool(text(a, 0)?.ends_with(text(a, 1)?))) },
+    Function { name: "endsWith", least: 2, most: 2, body: |a, _| Ok(Seen::Bool(text(a, 0)?.ends_with(text(a, 1)?))) },
     Function { name: "size", least: 1, most: 1, body: size },
     Function { name: "string", least: 1, most: 1, body: to_string },
 ];
 
 impl Function {
     /// Calls the function; a null value gives null, since the field it comes from is absent.
-    pub fn call(&self, arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
-        if arguments.first().is_some_and(|a| a.is_empty()) {
-            return Ok(if self.name == "size" { Value::Number(Decimal::ZERO) } else { Value::Null });
+    pub fn call<'a>(&self, arguments: &mut [Seen<'a>], zone: &TimeZone) -> Result<Seen<'a>, String> {
+        if arguments.first().is_some_and(Seen::is_empty) {
+            return Ok(if self.name == "size" { Seen::Number(Decimal::ZERO) } else { Seen::Null });
         }
         (self.body)(arguments, zone)
     }
 }
 
-fn text<'a>(arguments: &'a [Cow<'_, Value>], at: usize) -> Result<&'a str, String> {
-    match arguments.get(at).map(AsRef::as_ref) {
-        Some(Value::Text(text)) => Ok(text),
-        Some(Value::Number(_)) => Err("expected text, found a number; make it text with string()".to_owned()),
+fn text<'a>(arguments: &'a [Seen], at: usize) -> Result<&'a str, String> {
+    match arguments.get(at) {
+        Some(Seen::Text(text)) => Ok(text),
+        Some(Seen::Number(_)) => Err("expected text, found a number; make it text with string()".to_owned()),
         Some(other) => Err(format!("expected text, found {}", other.kind())),
         None => Err("an argument is missing".to_owned()),
     }
 }
 
 /// A number, or text that is one in plain notation.
-fn number(arguments: &[Cow<'_, Value>], at: usize) -> Result<Decimal, String> {
-    match arguments.get(at).map(AsRef::as_ref) {
-        Some(Value::Number(number)) => Ok(*number),
-        Some(Value::Text(text)) => convert::number(text, None).map_err(|_| {
+fn number(arguments: &[Seen], at: usize) -> Result<Decimal, String> {
+    match arguments.get(at) {
+        Some(Seen::Number(number)) => Ok(*number),
+        Some(Seen::Text(text)) => convert::number(text, None).map_err(|_| {
             format!("expected a number, found the text '{}'; convert it with decimal('1.234,56')", short(text))
         }),
         Some(other) => Err(format!("expected a number, found {}", other.kind())),
@@ -97,28 +97,67 @@ fn string(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-fn compact(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    Ok(Value::Text(text(arguments, 0)?.split_whitespace().collect::<Vec<_>>().join(" ")))
+fn owned(text: String) -> Seen<'static> {
+    Seen::Text(Cow::Owned(text))
 }
 
-fn digits(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    Ok(Value::Text(text(arguments, 0)?.chars().filter(char::is_ascii_digit).collect()))
+/// The text of the first argument, taken out of it; a part of it needs no copy.
+fn taken<'a>(arguments: &mut [Seen<'a>]) -> Result<Cow<'a, str>, String> {
+    text(arguments, 0)?;
+    match arguments.first_mut().map(std::mem::take) {
+        Some(Seen::Text(text)) => Ok(text),
+        _ => Ok(Cow::Borrowed("")),
+    }
+}
+
+fn trim<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    Ok(Seen::Text(match taken(arguments)? {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }))
+}
+
+fn compact<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    let text = taken(arguments)?;
+    // Most texts are compact as they are: their words stand one blank apart.
+    let mut before = ' ';
+    let compact = text.chars().all(|c| {
+        let fine = if c == ' ' { before != ' ' } else { !c.is_whitespace() };
+        before = c;
+        fine
+    });
+    if compact && before != ' ' {
+        return Ok(Seen::Text(text));
+    }
+    let mut words = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(word);
+    }
+    Ok(owned(words))
+}
+
+fn digits<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    Ok(owned(text(arguments, 0)?.chars().filter(char::is_ascii_digit).collect()))
 }
 
 fn all_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn strip_zeros(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+fn strip_zeros<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
     let text = text(arguments, 0)?;
-    Ok(string(match text.trim_start_matches('0') {
+    let stripped = match text.trim_start_matches('0') {
         _ if !all_digits(text) => text,
         "" => "0",
         stripped => stripped,
-    }))
+    };
+    Ok(owned(stripped.to_owned()))
 }
 
-fn pad(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+fn pad<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
     let value = text(arguments, 0)?;
     let width = usize::try_from(number(arguments, 1)?).ok().filter(|w| *w <= 1000).ok_or("the width is 0 to 1000")?;
     let fill = if arguments.len() > 2 { text(arguments, 2)? } else { "0" };
@@ -127,12 +166,12 @@ fn pad(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
         return Err("the fill is one character".to_owned());
     }
     // Only all-digit identifiers are padded in ERP systems; 'A12' stays what it is.
-    Ok(if all_digits(value) { Value::Text(fill.repeat(missing) + value) } else { string(value) })
+    Ok(owned(if all_digits(value) { fill.repeat(missing) + value } else { value.to_owned() }))
 }
 
-fn decimal(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    if let Value::Number(number) = *arguments[0] {
-        return Ok(Value::Number(number));
+fn decimal<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    if let Seen::Number(number) = arguments[0] {
+        return Ok(Seen::Number(number));
     }
     let format = if arguments.len() > 1 {
         let example = text(arguments, 1)?;
@@ -140,42 +179,42 @@ fn decimal(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> 
     } else {
         None
     };
-    convert::number(text(arguments, 0)?, format).map(Value::Number)
+    convert::number(text(arguments, 0)?, format).map(Seen::Number)
 }
 
 pub(super) fn bad_number_format(example: &str) -> String {
     format!("'{}' is no number format; write an example such as '1.234,56' or '1234.56'", short(example))
 }
 
-fn money(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+fn money<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
     let amount = number(arguments, 0)?;
     let code = text(arguments, 1)?;
     if !currency::exists(code) {
         return Err(format!("'{}' is not an ISO 4217 currency code, such as EUR", short(code)));
     }
-    Ok(Value::Map(Map::from_iter([("amount", Value::Number(amount)), ("currency", string(code))])))
+    Ok(Seen::Map(Cow::Owned(Map::from_iter([("amount", Value::Number(amount)), ("currency", string(code))]))))
 }
 
-fn date(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    let value = match &*arguments[0] {
-        Value::Number(number) => Cow::Owned(number.to_string()),
+fn date<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    let value = match &arguments[0] {
+        Seen::Number(number) => Cow::Owned(number.to_string()),
         _ => Cow::Borrowed(text(arguments, 0)?),
     };
-    Ok(convert::date(&value, text(arguments, 1)?)?.map_or(Value::Null, Value::Text))
+    Ok(convert::date(&value, text(arguments, 1)?)?.map_or(Seen::Null, owned))
 }
 
-fn instant(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
+fn instant<'a>(arguments: &mut [Seen<'a>], zone: &TimeZone) -> Result<Seen<'a>, String> {
     let named = named_zone(arguments, 1)?;
-    convert::instant(text(arguments, 0)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+    convert::instant(text(arguments, 0)?, named.as_ref().unwrap_or(zone)).map(owned)
 }
 
-fn format_time(arguments: &[Cow<'_, Value>], zone: &TimeZone) -> Result<Value, String> {
+fn format_time<'a>(arguments: &mut [Seen<'a>], zone: &TimeZone) -> Result<Seen<'a>, String> {
     let named = named_zone(arguments, 2)?;
-    convert::format(text(arguments, 0)?, text(arguments, 1)?, named.as_ref().unwrap_or(zone)).map(Value::Text)
+    convert::format(text(arguments, 0)?, text(arguments, 1)?, named.as_ref().unwrap_or(zone)).map(owned)
 }
 
 /// The time zone that an argument names, where it is given.
-fn named_zone(arguments: &[Cow<'_, Value>], at: usize) -> Result<Option<TimeZone>, String> {
+fn named_zone(arguments: &[Seen], at: usize) -> Result<Option<TimeZone>, String> {
     if arguments.len() <= at {
         return Ok(None);
     }
@@ -184,11 +223,11 @@ fn named_zone(arguments: &[Cow<'_, Value>], at: usize) -> Result<Option<TimeZone
     zone.map(Some).map_err(|_| format!("'{}' is no time zone, such as Europe/Amsterdam", short(name)))
 }
 
-fn convert_unit(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    convert::unit(number(arguments, 0)?, text(arguments, 1)?, text(arguments, 2)?).map(Value::Number)
+fn convert_unit<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    convert::unit(number(arguments, 0)?, text(arguments, 1)?, text(arguments, 2)?).map(Seen::Number)
 }
 
-fn split(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+fn split<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
     let separator = text(arguments, 1)?;
     if separator.is_empty() {
         return Err("the separator is empty".to_owned());
@@ -198,16 +237,20 @@ fn split(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
     limited(parts)
 }
 
-fn limited(items: Vec<Value>) -> Result<Value, String> {
-    if items.len() > MOST { Err(format!("a list has more than {MOST} elements")) } else { Ok(Value::List(items)) }
+fn limited(items: Vec<Value>) -> Result<Seen<'static>, String> {
+    if items.len() > MOST {
+        Err(format!("a list has more than {MOST} elements"))
+    } else {
+        Ok(Seen::List(Cow::Owned(items)))
+    }
 }
 
-fn flatten(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    let Value::List(items) = &*arguments[0] else {
+fn flatten<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    let Seen::List(items) = &arguments[0] else {
         return Err(format!("flatten needs a list, found {}", arguments[0].kind()));
     };
     let mut flat = Vec::with_capacity(items.len());
-    for item in items {
+    for item in items.iter() {
         match item {
             Value::Null => {}
             Value::List(inner) => flat.extend(inner.iter().filter(|item| **item != Value::Null).cloned()),
@@ -220,26 +263,26 @@ fn flatten(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> 
     limited(flat)
 }
 
-fn sum(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    let Value::List(items) = &*arguments[0] else {
+fn sum<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    let Seen::List(items) = &arguments[0] else {
         return Err(format!("sum needs a list, found {}", arguments[0].kind()));
     };
     let mut total = None;
     for item in items.iter().filter(|item| !item.is_empty()) {
-        let item = number(&[Cow::Borrowed(item)], 0)?;
+        let item = number(&[Seen::from(item)], 0)?;
         total = Some(total.map_or(Ok(item), |total| exact::add(total, item))?);
     }
-    Ok(total.map_or(Value::Null, Value::Number))
+    Ok(total.map_or(Seen::Null, Seen::Number))
 }
 
-fn join(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    let Value::List(items) = &*arguments[0] else {
+fn join<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    let Seen::List(items) = &arguments[0] else {
         return Err(format!("join needs a list, found {}", arguments[0].kind()));
     };
     let separator = text(arguments, 1)?;
     let mut joined = String::new();
     for item in items.iter().filter(|item| !item.is_empty()) {
-        let part = scalar(item)?;
+        let part = scalar(&Seen::from(item))?.into_owned();
         if !joined.is_empty() {
             joined.push_str(separator);
         }
@@ -248,14 +291,14 @@ fn join(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
             return Err(too_long());
         }
     }
-    Ok(Value::Text(joined))
+    Ok(owned(joined))
 }
 
 pub(super) fn too_long() -> String {
     format!("the text is longer than {LONGEST} bytes")
 }
 
-fn replace(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
+fn replace<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
     let (value, from) = (text(arguments, 0)?, text(arguments, 1)?);
     // An empty text counts as null, and replacing by nothing is a common wish.
     let to = if arguments[2].is_empty() { "" } else { text(arguments, 2)? };
@@ -265,28 +308,28 @@ fn replace(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> 
     if value.matches(from).count().saturating_mul(to.len()).saturating_add(value.len()) > LONGEST {
         return Err(too_long());
     }
-    Ok(Value::Text(value.replace(from, to)))
+    Ok(owned(value.replace(from, to)))
 }
 
-fn size(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    let count = match &*arguments[0] {
-        Value::Text(text) => text.chars().count(),
-        Value::List(items) => items.len(),
-        Value::Map(map) => map.len(),
+fn size<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    let count = match &arguments[0] {
+        Seen::Text(text) => text.chars().count(),
+        Seen::List(items) => items.len(),
+        Seen::Map(map) => map.len(),
         other => return Err(format!("size needs text, a list or a record, found {}", other.kind())),
     };
-    Ok(Value::Number(Decimal::from(count)))
+    Ok(Seen::Number(Decimal::from(count)))
 }
 
-fn scalar(value: &Value) -> Result<Cow<'_, str>, String> {
+fn scalar<'a>(value: &'a Seen) -> Result<Cow<'a, str>, String> {
     match value {
-        Value::Text(text) => Ok(Cow::Borrowed(text)),
-        Value::Number(number) => Ok(Cow::Owned(number.to_string())),
-        Value::Bool(b) => Ok(Cow::Borrowed(if *b { "true" } else { "false" })),
+        Seen::Text(text) => Ok(Cow::Borrowed(text)),
+        Seen::Number(number) => Ok(Cow::Owned(number.to_string())),
+        Seen::Bool(b) => Ok(Cow::Borrowed(if *b { "true" } else { "false" })),
         other => Err(format!("a {} is no text", other.kind())),
     }
 }
 
-fn to_string(arguments: &[Cow<'_, Value>], _: &TimeZone) -> Result<Value, String> {
-    scalar(&arguments[0]).map(|text| Value::Text(text.into_owned()))
+fn to_string<'a>(arguments: &mut [Seen<'a>], _: &TimeZone) -> Result<Seen<'a>, String> {
+    scalar(&arguments[0]).map(|text| owned(text.into_owned()))
 }

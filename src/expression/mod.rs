@@ -20,13 +20,12 @@ mod shapes;
 mod syntax;
 mod template;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::model::shape::{self, Shape};
-use crate::record::{Map, Value};
+use crate::record::{FieldsRef, Seen, Value};
 
 pub use evaluate::EvaluationError;
 pub use references::Member;
@@ -81,7 +80,7 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// The record.
-    pub record: &'a Map,
+    pub record: FieldsRef<'a>,
     /// Variables beside the record's fields.
     pub names: &'a [(&'a str, &'a Value)],
     /// The zone of times without one.
@@ -104,13 +103,13 @@ impl Expression {
     /// ```
     /// # use std::collections::BTreeMap;
     /// # use tradebridge::expression::{Context, Expression, Fields, Scope};
-    /// # use tradebridge::record::{Map, Value};
+    /// # use tradebridge::record::{Map, Seen, Value};
     /// let lookups = BTreeMap::new();
     /// let scope = Scope { fields: Fields::Any, names: &[], lookups: &lookups };
     /// let name = Expression::compile("Name.trim().or('unnamed')", &scope).unwrap();
     /// let record: Map = [("Name", Value::Text(" De Vries ".into()))].into_iter().collect();
-    /// let context = Context { record: &record, names: &[], zone: &jiff::tz::TimeZone::UTC };
-    /// assert_eq!(*name.evaluate(&context).unwrap(), Value::Text("De Vries".into()));
+    /// let context = Context { record: (&record).into(), names: &[], zone: &jiff::tz::TimeZone::UTC };
+    /// assert_eq!(name.evaluate(&context).unwrap(), Seen::Text("De Vries".into()));
     /// ```
     pub fn compile(source: &str, scope: &Scope) -> Result<Self, Vec<Fault>> {
         Self::compile_typed(source, scope).map(|(expression, _)| expression)
@@ -126,7 +125,7 @@ impl Expression {
     }
 
     /// The expression's value for a record.
-    pub fn evaluate<'a>(&'a self, context: &'a Context<'a>) -> Result<Cow<'a, Value>, EvaluationError> {
+    pub fn evaluate<'a>(&'a self, context: &'a Context<'a>) -> Result<Seen<'a>, EvaluationError> {
         evaluate::evaluate(&self.root, &self.source, context)
     }
 

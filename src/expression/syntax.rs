@@ -331,6 +331,9 @@ impl Compiler<'_> {
                 let (of, key) = self.pair(args)?;
                 if let Kind::Literal(Value::Text(name)) = &key.kind {
                     self.check_member(&of, name, at)?;
+                    if let Kind::Record = of.kind {
+                        return Some(Kind::Field { name: Arc::from(name.as_str()), hint: AtomicUsize::new(0) });
+                    }
                 }
                 Some(Kind::Index(of, key))
             }
@@ -524,8 +527,8 @@ mod tests {
         let settings = Value::from_json(json!({"company": "NL01"}));
         let zone = jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap();
         let record = record();
-        let context = Context { record: &record, names: &[("settings", &settings)], zone: &zone };
-        expression.evaluate(&context).map(|v| v.to_json().to_string()).map_err(|e| e.to_string())
+        let context = Context { record: (&record).into(), names: &[("settings", &settings)], zone: &zone };
+        expression.evaluate(&context).map(|v| v.into_value().to_json().to_string()).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::evaluate::{EvaluationError, short};
 use super::references::Member;
 use super::{Context, Expression, Fault, Scope};
-use crate::record::Value;
+use crate::record::Seen;
 
 /// A compiled template.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Template {
     /// let name = Template::compile("ORD-${reference.lower()}.xml", &scope).unwrap();
     /// let reference = Value::Text("B2B-1".into());
     /// let (record, names) = (Map::default(), [("reference", &reference)]);
-    /// let context = Context { record: &record, names: &names, zone: &jiff::tz::TimeZone::UTC };
+    /// let context = Context { record: (&record).into(), names: &names, zone: &jiff::tz::TimeZone::UTC };
     /// assert_eq!(name.fill(&context).unwrap().as_deref(), Some("ORD-b2b-1.xml"));
     /// ```
     pub fn compile(source: &str, scope: &Scope) -> Result<Self, Vec<Fault>> {
@@ -88,10 +88,10 @@ impl Template {
                 Part::Value(expression, _) => {
                     let value = expression.evaluate(context)?;
                     let fail = |message: String| EvaluationError { message, snippet: short(expression.source()) };
-                    match &*value {
-                        Value::Text(text) if !text.is_empty() => filled.push_str(text),
-                        Value::Number(number) => filled.push_str(&number.to_string()),
-                        Value::Bool(truth) => filled.push_str(if *truth { "true" } else { "false" }),
+                    match &value {
+                        Seen::Text(text) if !text.is_empty() => filled.push_str(text),
+                        Seen::Number(number) => filled.push_str(&number.to_string()),
+                        Seen::Bool(truth) => filled.push_str(if *truth { "true" } else { "false" }),
                         value if value.is_empty() && self.parts.len() == 1 => return Ok(None),
                         value if value.is_empty() => {
                             return Err(fail(format!("there is no value for `{}`", self.source)));
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
     use crate::expression::Fields;
-    use crate::record::Map;
+    use crate::record::{Map, Value};
 
     fn compile(source: &str) -> Result<Template, Vec<Fault>> {
         let scope = Scope { fields: Fields::Known(&[]), names: &["settings", "reference"], lookups: &BTreeMap::new() };
@@ -212,7 +212,7 @@ mod tests {
                 .collect();
         let (settings, reference, record) = (Value::Map(settings), Value::Text("A-1".into()), Map::default());
         let names = [("settings", &settings), ("reference", &reference)];
-        let context = Context { record: &record, names: &names, zone: &jiff::tz::TimeZone::UTC };
+        let context = Context { record: (&record).into(), names: &names, zone: &jiff::tz::TimeZone::UTC };
         compile(source).unwrap().fill(&context).map_err(|e| e.to_string())
     }
 

@@ -1,16 +1,14 @@
 //! Applying a compiled mapping to records: pure, one record at a time.
 
-use std::borrow::Cow;
-
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::compile::{ListTarget, Mapping, Placed, Target};
-use super::convert::{convert, short};
+use super::convert::{convert, not_text, short};
 use crate::expression::Context;
 use crate::model::hash::{ContentHash, content_hash};
 use crate::model::identity::{self, Identity};
 use crate::model::shape;
-use crate::record::{Map, Value};
+use crate::record::{FieldsRef, Seen, Value};
 
 /// What a mapping needs to know of the connection.
 #[derive(Debug, Clone)]
@@ -63,21 +61,30 @@ pub struct Rejected {
 
 impl Mapping {
     /// The key of a record in its stream.
-    pub fn key(&self, record: &Map, setting: &Setting) -> Result<String, Rejected> {
+    pub fn key<'a>(&self, record: impl Into<FieldsRef<'a>>, setting: &Setting) -> Result<String, Rejected> {
         let names = [("settings", &setting.settings)];
-        let context = Context { record, names: &names, zone: &setting.zone };
-        let value = self.evaluate("key", &self.key, &context)?;
-        match convert(&shape::Kind::Text, &value) {
-            Ok(Some(Json::String(key))) => Ok(key),
-            Ok(_) => Err(self.rejected("key", &self.key, "the record has no key".to_owned())),
-            Err(message) => Err(self.rejected("key", &self.key, message)),
+        let context = Context { record: record.into(), names: &names, zone: &setting.zone };
+        self.named("key", &self.key, &context)
+    }
+
+    /// A text that a record must have.
+    fn named(&self, field: &str, placed: &Placed, context: &Context) -> Result<String, Rejected> {
+        match self.evaluate(field, placed, context)? {
+            value if value.is_empty() => Err(self.rejected(field, placed, format!("the record has no {field}"))),
+            Seen::Text(text) => Ok(text.into_owned()),
+            Seen::Number(number) => Ok(number.to_string()),
+            other => Err(self.rejected(field, placed, not_text(&other))),
         }
     }
 
     /// What becomes of a record.
-    pub fn apply(&self, fields: &Map, setting: &Setting) -> Result<Outcome, Rejected> {
+    pub fn apply<'a>(&self, record: impl Into<FieldsRef<'a>>, setting: &Setting) -> Result<Outcome, Rejected> {
+        self.outcome(record.into(), setting)
+    }
+
+    fn outcome(&self, record: FieldsRef, setting: &Setting) -> Result<Outcome, Rejected> {
         let names = [("settings", &setting.settings)];
-        let context = Context { record: fields, names: &names, zone: &setting.zone };
+        let context = Context { record, names: &names, zone: &setting.zone };
         if let Some(condition) = &self.condition
             && !self.holds("where", condition, &context)?
         {
@@ -90,11 +97,7 @@ impl Mapping {
         }
         let company = match &self.company {
             None => setting.company.clone(),
-            Some(company) => match convert(&shape::Kind::Text, self.evaluate("company", company, &context)?.as_ref()) {
-                Ok(Some(Json::String(name))) => name,
-                Ok(_) => return Err(self.rejected("company", company, "the record has no company".to_owned())),
-                Err(message) => return Err(self.rejected("company", company, message)),
-            },
+            Some(company) => self.named("company", company, &context)?,
         };
         let mut canonical = self.record(&self.fields, "", &context)?;
         for list in &self.lists {
@@ -119,7 +122,7 @@ impl Mapping {
             let name = || format!("{within}{}", target.name);
             let value = target.value.expression.evaluate(context);
             let value = value.map_err(|e| self.rejected(&name(), &target.value, e.to_string()))?;
-            match convert(&target.kind, &value) {
+            match convert(&target.kind, &value.into_value()) {
                 Ok(Some(json)) => set(&mut record, &target.path, json),
                 Ok(None) => {}
                 Err(message) => return Err(self.rejected(&name(), &target.value, message)),
@@ -130,10 +133,14 @@ impl Mapping {
 
     fn list(&self, list: &ListTarget, context: &Context, names: &[(&str, &Value)]) -> Result<Vec<Json>, Rejected> {
         let from = self.evaluate(&list.name, &list.from, context)?;
-        let items = match &*from {
-            Value::Null => return Ok(Vec::new()),
-            Value::List(items) => items.as_slice(),
-            single => std::slice::from_ref(single),
+        let single;
+        let items = match from {
+            Seen::Null => return Ok(Vec::new()),
+            Seen::List(ref items) => &**items,
+            one => {
+                single = one.into_value();
+                std::slice::from_ref(&single)
+            }
         };
         let mut mapped = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
@@ -142,7 +149,7 @@ impl Mapping {
                 let message = format!("element {} is a {}, not a record", at + 1, item.kind());
                 return Err(self.rejected(&list.name, &list.from, message));
             };
-            let context = Context { record: fields, names, zone: context.zone };
+            let context = Context { record: fields.into(), names, zone: context.zone };
             if let Some(condition) = &list.condition
                 && !self.holds(&format!("{within}where"), condition, &context)?
             {
@@ -153,12 +160,7 @@ impl Mapping {
         Ok(mapped)
     }
 
-    fn evaluate<'a>(
-        &self,
-        field: &str,
-        placed: &'a Placed,
-        context: &'a Context<'a>,
-    ) -> Result<Cow<'a, Value>, Rejected> {
+    fn evaluate<'a>(&self, field: &str, placed: &'a Placed, context: &'a Context<'a>) -> Result<Seen<'a>, Rejected> {
         placed.evaluate(&self.file, field, context)
     }
 
@@ -185,12 +187,7 @@ impl Mapping {
 }
 
 impl Placed {
-    pub fn evaluate<'a>(
-        &'a self,
-        file: &str,
-        field: &str,
-        context: &'a Context<'a>,
-    ) -> Result<Cow<'a, Value>, Rejected> {
+    pub fn evaluate<'a>(&'a self, file: &str, field: &str, context: &'a Context<'a>) -> Result<Seen<'a>, Rejected> {
         self.expression.evaluate(context).map_err(|e| self.rejected(file, field, e.to_string()))
     }
 

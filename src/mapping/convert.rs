@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::model::shape::{Kind, Shape};
 use crate::model::{CountryCode, Currency, Language};
-use crate::record::{Value, number_from_text};
+use crate::record::{Seen, Value, number_from_text};
 
 /// The canonical form of a value; nothing where the value is absent or empty.
 pub(super) fn convert(kind: &Kind, value: &Value) -> Result<Option<Json>, String> {
@@ -94,6 +94,11 @@ fn text(value: &Value) -> Result<String, String> {
         Value::Number(number) => Ok(number.to_string()),
         other => Err(mismatch("text", other, "give one value")),
     }
+}
+
+/// Why a value is no text.
+pub(super) fn not_text(value: &Seen) -> String {
+    mismatch("text", &value.clone().into_value(), "give one value")
 }
 
 /// A code of a standard's list.

@@ -117,7 +117,7 @@ impl Outbound {
     pub fn apply(&self, order: &Map, setting: &Setting) -> Result<Map, Rejected> {
         let order = exact_record(order_shape(), order);
         let names = [("settings", &setting.settings)];
-        let context = Context { record: &order, names: &names, zone: &setting.zone };
+        let context = Context { record: (&order).into(), names: &names, zone: &setting.zone };
         self.tree(&self.request, "", &context, &Value::Map(order.clone()))
     }
 
@@ -126,7 +126,7 @@ impl Outbound {
         for branch in branches {
             let name = || format!("{within}{}", branch.path.join("/"));
             let (value, placed) = match &branch.filling {
-                Filled::Value(placed) => (placed.evaluate(&self.file, &name(), context)?.into_owned(), placed),
+                Filled::Value(placed) => (placed.evaluate(&self.file, &name(), context)?.into_value(), placed),
                 Filled::List(list) => (self.list(list, &name(), context, order)?, &list.from),
             };
             if branch.required && is_missing(&value) {
@@ -138,8 +138,8 @@ impl Outbound {
     }
 
     fn list(&self, list: &List, name: &str, context: &Context, order: &Value) -> Result<Value, Rejected> {
-        let from = list.from.evaluate(&self.file, name, context)?;
-        let items = match &*from {
+        let from = list.from.evaluate(&self.file, name, context)?.into_value();
+        let items = match &from {
             Value::Null => return Ok(Value::Null),
             Value::List(items) => items.as_slice(),
             single => std::slice::from_ref(single),
@@ -153,7 +153,7 @@ impl Outbound {
                 let message = format!("element {} is a {}, not a record", at + 1, item.kind());
                 return Err(list.from.rejected(&self.file, name, message));
             };
-            let context = Context { record: fields, names: &names, zone: context.zone };
+            let context = Context { record: fields.into(), names: &names, zone: context.zone };
             if let Some(condition) = &list.condition
                 && !condition.holds(&self.file, &format!("{within}/where"), &context)?
             {

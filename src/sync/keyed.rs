@@ -6,13 +6,14 @@ use tokio::sync::mpsc;
 use super::error::SyncError;
 use crate::connector::format::{ReadError, Reader};
 use crate::mapping::{Mapping, Setting};
-use crate::record::{Map, Place, Record};
+use crate::record::{Fields, Map, Place, Record, Salt};
 
 /// Records of a page.
 const PAGE: usize = 1000;
 
 /// A record with its key and digest.
-pub(super) struct Keyed {
+#[derive(Debug)]
+pub struct Keyed {
     /// Its key in the source; where that cannot be told, its place.
     pub key: String,
     /// A digest of the record and of whatever else decides the outcome.
@@ -20,55 +21,60 @@ pub(super) struct Keyed {
     /// Where it stands.
     pub place: Place,
     /// Its fields.
-    pub fields: Map,
+    pub fields: Fields,
     /// Why its key cannot be told.
     pub unreadable: Option<String>,
 }
 
 /// Keys records as a mapping says.
-pub(super) struct Keyer<'a> {
+#[derive(Debug)]
+pub struct Keyer<'a> {
     mapping: &'a Mapping,
     setting: &'a Setting,
-    salt: Vec<u8>,
+    salt: Salt,
 }
 
 impl<'a> Keyer<'a> {
     /// Whatever decides the outcome beside the record salts the digests: with another mapping, company, zone or
     /// setting nothing is recognised, and every record is mapped again.
-    pub(super) fn new(mapping: &'a Mapping, setting: &'a Setting) -> Self {
-        Self { mapping, setting, salt: salt(mapping, setting).into_bytes() }
+    pub fn new(mapping: &'a Mapping, setting: &'a Setting) -> Self {
+        Self { mapping, setting, salt: Salt::new(salt(mapping, setting).as_bytes()) }
     }
 
-    fn key(&self, record: Result<Record, (Place, String)>) -> Keyed {
+    /// `scratch` is memory to work in.
+    fn key(&self, record: Result<Record, (Place, String)>, scratch: &mut Vec<u8>) -> Keyed {
         let (place, reason, fields) = match record {
-            Err((place, reason)) => (place, reason, Map::default()),
-            Ok(record) => match self.mapping.key(&record.fields, self.setting) {
+            Err((place, reason)) => (place, reason, Fields::Map(Map::default())),
+            Ok(Record { fields, place }) => match self.mapping.key(&fields, self.setting) {
                 Ok(key) => {
-                    let digest = record.digest(&self.salt);
-                    return Keyed { key, digest, place: record.place, fields: record.fields, unreadable: None };
+                    let digest = fields.digest(&self.salt, scratch);
+                    return Keyed { key, digest, place, fields, unreadable: None };
                 }
-                Err(rejected) => (record.place, rejected.to_string(), record.fields),
+                Err(rejected) => (place, rejected.to_string(), fields),
             },
         };
-        let digest = unreadable_digest(&place, &reason, &self.salt);
+        let digest = self.salt.digest_of(&[&place.to_string(), &reason]);
         Keyed { key: place.to_string(), digest, place, fields, unreadable: Some(reason) }
     }
 
     /// Reads and keys pages on the calling thread; ends early where nobody takes them any more.
-    pub(super) fn read(
+    ///
+    /// # Errors
+    /// Where the source cannot be read any further.
+    pub fn read(
         &self,
         mut reader: Box<dyn Reader>,
         skip: u64,
         pages: &mpsc::Sender<Vec<Keyed>>,
     ) -> Result<(), SyncError> {
         let mut page = Vec::with_capacity(PAGE);
-        let mut number = 0;
+        let (mut number, mut scratch) = (0, Vec::new());
         while let Some(record) = next(reader.as_mut())? {
             number += 1;
             if number <= skip {
                 continue;
             }
-            page.push(self.key(record));
+            page.push(self.key(record, &mut scratch));
             if page.len() == PAGE {
                 let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
                 if pages.blocking_send(full).is_err() {
@@ -104,16 +110,6 @@ pub(super) fn next(reader: &mut dyn Reader) -> Result<Option<Taken>, SyncError> 
             Err(SyncError::Source { place: place.to_string(), message })
         }
     }
-}
-
-/// Where a record stands is part of what makes an unreadable one the same as before.
-fn unreadable_digest(place: &Place, reason: &str, salt: &[u8]) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    for part in [salt, place.to_string().as_bytes(), reason.as_bytes()] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    first(hasher.finalize().as_bytes())
 }
 
 /// The beginning of a hash.

@@ -13,7 +13,6 @@ use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
-use crate::record::Value;
 use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection, Run, Store};
 
 /// In the list of what was seen, rejections stand above this, parts below.
@@ -376,7 +375,7 @@ impl Draft {
             digest: digest.unwrap_or(keyed.digest),
             place: keyed.place.to_string(),
             reason: keyed.unreadable.unwrap_or(reason),
-            record: Value::Map(keyed.fields).to_json(),
+            record: keyed.fields.to_json(),
             at: Timestamp::now(),
         });
     }

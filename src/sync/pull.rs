@@ -179,7 +179,7 @@ impl Puller {
                         Err((place, reason)) => (place, Json::Null, Err(reason)),
                         Ok(record) => {
                             let outcome = mapping.apply(&record.fields, &setting).map_err(|r| r.to_string());
-                            (record.place, crate::record::Value::Map(record.fields).to_json(), outcome)
+                            (record.place, record.fields.to_json(), outcome)
                         }
                     });
                 }

@@ -97,7 +97,7 @@ impl ShopScope {
             return false;
         }
         let Some(condition) = &self.customers else { return true };
-        let context = Context { record, names: &[], zone: &jiff::tz::TimeZone::UTC };
+        let context = Context { record: record.into(), names: &[], zone: &jiff::tz::TimeZone::UTC };
         match condition.condition(&context) {
             Ok(holds) => holds,
             Err(error) => {

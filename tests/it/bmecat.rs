@@ -386,7 +386,7 @@ async fn an_order_goes_out_as_the_standard_has_it() {
         ..xml::Format::default()
     };
     let mut reader = xml::XmlReader::new(Box::new(std::io::Cursor::new(written)), "order.xml", &format).unwrap();
-    let read = Value::Map(reader.next().unwrap().unwrap().fields).to_json();
+    let read = reader.next().unwrap().unwrap().fields.to_json();
     let info = &read["ORDER_HEADER"]["ORDER_INFO"];
     assert_eq!(info["ORDER_ID"], "TB-01K8ZT");
     assert_eq!(info["ORDER_DATE"], "2026-11-24T10:30:00");

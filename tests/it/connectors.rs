@@ -13,7 +13,7 @@ use tradebridge::connector::{
     Catalog, Connector, ConnectorError, CreateClass, Created, Found, Manifest, Offer, ProbeResult,
 };
 use tradebridge::mapping::{Outbound, Setting};
-use tradebridge::record::{Map, Value};
+use tradebridge::record::{Map, Seen, Value};
 
 const MANIFEST: &str = r#"
 name = "erp"
@@ -183,7 +183,7 @@ fn request(customer: &str, product: &str) -> Map {
 fn read(offer: &Offer) -> Vec<String> {
     let (mut reader, verify) = offer.open().unwrap();
     let records = std::iter::from_fn(|| reader.next());
-    let texts = records.map(|record| record.unwrap().fields.get("Nr").unwrap().to_json().as_str().unwrap().to_owned());
+    let texts = records.map(|record| record.unwrap().fields.to_json()["Nr"].as_str().unwrap().to_owned());
     let texts = texts.collect();
     verify().unwrap();
     texts
@@ -716,7 +716,7 @@ async fn the_demo_is_read_and_ordered_from_by_the_connector_that_ships() {
             while let Some(record) = reader.next() {
                 let record = record.unwrap_or_else(|error| panic!("{stream}: {error}"));
                 if stream == "order_answers" {
-                    assert!(matches!(record.fields.get("Regels"), Some(Value::List(rows)) if !rows.is_empty()));
+                    assert!(matches!(record.fields.get("Regels"), Some(Seen::List(rows)) if !rows.is_empty()));
                 }
                 records += 1;
             }

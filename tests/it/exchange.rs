@@ -59,7 +59,7 @@ impl Exchange {
             complete.push(offer.complete);
             let (mut reader, verify) = offer.open().unwrap();
             while let Some(record) = reader.next() {
-                records.push(record.map(|record| record.fields));
+                records.push(record.map(|record| record.fields.into_map()));
             }
             verify().unwrap();
         }

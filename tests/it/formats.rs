@@ -26,7 +26,7 @@ fn all(reader: Result<impl Reader, ReadError>) -> Vec<Result<serde_json::Value, 
     };
     let mut found = Vec::new();
     while let Some(record) = reader.next() {
-        found.push(record.map_err(shown).map(|r| Value::Map(r.fields).to_json()));
+        found.push(record.map_err(shown).map(|r| r.fields.to_json()));
     }
     assert!(reader.next().is_none(), "nothing comes after the end");
     found

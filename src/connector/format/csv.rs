@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use csv::{ReaderBuilder, StringRecord, Terminator};
 
-use super::origin::{Origin, cut, field};
+use super::decode::count;
+use super::origin::{Origin, check, cut, has_control};
 use super::{Encoding, LONGEST_FIELD, LONGEST_RECORD, MOST_COLUMNS, ReadError, Reader, decoded};
-use crate::record::{Map, Record};
+use crate::record::{Columns, Fields, Record, Row};
 
 /// How a table is written.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Default for Format {
 /// Reads the records of a table.
 pub struct CsvReader {
     reader: csv::Reader<Limited>,
-    names: Vec<Arc<str>>,
+    columns: Arc<Columns>,
     null: Vec<String>,
     trailer: Option<Trailer>,
     origin: Origin,
@@ -79,6 +80,7 @@ impl CsvReader {
             .flexible(true)
             // Lines end with LF; the CR in front is taken off the last field, so that line numbers stay right.
             .terminator(Terminator::Any(b'\n'))
+            .buffer_capacity(BUFFER)
             .from_reader(Limited {
                 text,
                 delimiter: format.delimiter,
@@ -114,24 +116,52 @@ impl CsvReader {
             }
         }
         let (null, trailer) = (format.null.clone(), format.trailer.clone());
-        Ok(Self { reader, names, null, trailer, origin, row, number: 0, ended: false })
+        let columns = Arc::new(Columns::new(names));
+        Ok(Self { reader, columns, null, trailer, origin, row, number: 0, ended: false })
     }
 
     fn record(&self, line: Option<u64>) -> Result<Record, ReadError> {
         let refuse = |message: String| self.origin.refused(self.number, line, message);
-        if self.row.len() != self.names.len() {
-            let (found, wanted) = (self.row.len(), self.names.len());
+        let names = self.columns.names();
+        if self.row.len() != names.len() {
+            let (found, wanted) = (self.row.len(), names.len());
             return Err(refuse(format!(
                 "has {found} fields where the table has {wanted} columns; a field with the delimiter in it must be quoted"
             )));
         }
-        let mut fields = Map::with_capacity(self.names.len());
-        let last = self.names.len().saturating_sub(1);
-        for (at, (name, text)) in self.names.iter().zip(&self.row).enumerate() {
-            let text = if at == last { text.strip_suffix('\r').unwrap_or(text) } else { text };
-            fields.push(Arc::clone(name), field(name, text, &self.null).map_err(refuse)?);
+        let text = self.row.as_slice();
+        let ends = |last: &str| last.ends_with('\r');
+        let text = if self.row.iter().next_back().is_some_and(ends) { &text[..text.len() - 1] } else { text };
+        // All fields at once where nothing is amiss; else the first that is refused says why.
+        if text.len() > LONGEST_FIELD || has_control(text) {
+            for (name, text) in names.iter().zip(&self.row) {
+                check(name, text.strip_suffix('\r').unwrap_or(text)).map_err(refuse)?;
+            }
         }
-        Ok(Record { fields, place: self.origin.place(self.number, line) })
+        let (text, ends) = if self.null.is_empty() { self.as_it_is(text) } else { self.without_nulls(text) };
+        let row = Row::new(Arc::clone(&self.columns), text, ends);
+        Ok(Record { fields: Fields::Row(row), place: self.origin.place(self.number, line) })
+    }
+
+    /// The row's text, of which a line end may have been taken off, and the ends of its fields.
+    fn as_it_is(&self, text: &str) -> (Box<str>, Box<[u32]>) {
+        let end = |at| self.row.range(at).map_or(text.len(), |range| range.end.min(text.len()));
+        (text.into(), (0..self.row.len()).map(|at| offset(end(at))).collect())
+    }
+
+    /// The same, with nothing in place of the texts that mean "no value".
+    fn without_nulls(&self, text: &str) -> (Box<str>, Box<[u32]>) {
+        let mut kept = String::with_capacity(text.len());
+        let mut ends = Vec::with_capacity(self.row.len());
+        for at in 0..self.row.len() {
+            let range = self.row.range(at).unwrap_or_default();
+            let field = text.get(range.start..range.end.min(text.len())).unwrap_or_default();
+            if self.null.iter().all(|null| null != field) {
+                kept.push_str(field);
+            }
+            ends.push(offset(kept.len()));
+        }
+        (kept.into(), ends.into())
     }
 
     /// Checks the row that ends the table, and that it does.
@@ -190,6 +220,14 @@ impl std::fmt::Debug for CsvReader {
     }
 }
 
+/// A place in a record, which is never longer than [`LONGEST_RECORD`] and a buffer.
+fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Bytes that are read and looked through at once.
+const BUFFER: usize = 64 * 1024;
+
 /// Stops a runaway quote or a table with too many columns before it fills the memory.
 struct Limited {
     text: Box<dyn Read + Send>,
@@ -236,10 +274,50 @@ impl Limited {
     }
 }
 
+impl Limited {
+    /// Takes bytes without a quote in them at once, unless they could be beyond a limit. Where the last line and the
+    /// last field begin is all that counts then.
+    fn skim(&mut self, bytes: &[u8]) -> bool {
+        // No field and no record can reach its limit within so few bytes, and so few delimiters are no wide line.
+        let far = self.in_field.max(self.in_record) + bytes.len() <= LONGEST_FIELD;
+        let plain = matches!(self.at, At::Start | At::Plain) && far && !has(bytes, self.quote);
+        if !plain || self.columns + count(bytes, self.delimiter) > MOST_COLUMNS {
+            return false;
+        }
+        let line = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => {
+                (self.in_record, self.in_field, self.columns) = (0, 0, 1);
+                &bytes[end + 1..]
+            }
+            None => bytes,
+        };
+        self.in_record += line.len();
+        self.columns += count(line, self.delimiter);
+        match line.iter().rposition(|byte| *byte == self.delimiter) {
+            Some(end) => self.in_field = line.len() - end - 1,
+            None => self.in_field += line.len(),
+        }
+        match bytes.last() {
+            Some(last) if *last == b'\n' || *last == self.delimiter => self.at = At::Start,
+            Some(_) => self.at = At::Plain,
+            None => {}
+        }
+        true
+    }
+}
+
+fn has(bytes: &[u8], wanted: u8) -> bool {
+    // Without a branch for each byte, many are compared at once.
+    bytes.chunks(1024).any(|chunk| chunk.iter().fold(0, |found, byte| found | u8::from(*byte == wanted)) != 0)
+}
+
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.text.read(buffer)?;
-        for byte in &buffer[..count] {
+        let read = self.text.read(buffer)?;
+        if self.skim(&buffer[..read]) {
+            return Ok(read);
+        }
+        for byte in &buffer[..read] {
             self.step(*byte);
             if self.in_field > LONGEST_FIELD {
                 return Err(refused(format!("a field is longer than {LONGEST_FIELD} bytes; a quote may be missing")));
@@ -251,7 +329,7 @@ impl Read for Limited {
                 return Err(refused(format!("a record is longer than {LONGEST_RECORD} bytes; check how lines end")));
             }
         }
-        Ok(count)
+        Ok(read)
     }
 }
 
@@ -281,7 +359,10 @@ mod tests {
         let mut found = Vec::new();
         while let Some(record) = reader.next() {
             found.push(match record {
-                Ok(record) => Ok(record.fields.iter().map(|(n, v)| format!("{n}={}", v.to_json())).collect()),
+                Ok(record) => {
+                    let fields = record.fields.into_map();
+                    Ok(fields.iter().map(|(n, v)| format!("{n}={}", v.to_json())).collect())
+                }
                 Err(error) => Err(error.to_string()),
             });
         }

@@ -175,7 +175,7 @@ impl Reader for FixedReader {
             };
             let line = Some(self.lines.number());
             return match fields {
-                Ok(fields) => Some(Ok(Record { fields, place: self.origin.place(self.number, line) })),
+                Ok(fields) => Some(Ok(Record { fields: fields.into(), place: self.origin.place(self.number, line) })),
                 Err(message) if short && !complete => {
                     let hint = "the last line has no end and is too short: the file may be cut off";
                     let error = self.origin.fatal(self.number, line, message, Some(hint));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::origin::cut;
 use super::{ReadError, Reader};
-use crate::record::{Map, Place, Record, Value};
+use crate::record::{Fields, Map, Place, Record, Salt, Value};
 
 /// Most records in one group.
 const MOST_RECORDS: usize = 10_000;
@@ -56,7 +56,7 @@ impl GroupReader {
     /// Takes a record into its group; gives the group that is over.
     fn take(&mut self, record: Record) -> Result<Option<Group>, ReadError> {
         let key: Vec<Value> =
-            self.grouping.by.iter().map(|n| record.fields.get(n).cloned().unwrap_or_default()).collect();
+            self.grouping.by.iter().map(|n| record.fields.get(n).unwrap_or_default().into_value()).collect();
         if key.iter().all(Value::is_empty) {
             let message = format!("has no value in {}, by which records are gathered", self.grouping.by.join(", "));
             let error = ReadError::Record { place: record.place, message };
@@ -70,7 +70,7 @@ impl GroupReader {
             if group.records.len() == MOST_RECORDS {
                 group.refused = Some(format!("has more than {MOST_RECORDS} records"));
             } else {
-                group.records.push(record.fields);
+                group.records.push(record.fields.into_map());
             }
             return Ok(None);
         }
@@ -92,7 +92,7 @@ impl GroupReader {
         } else if record.fields.get(&self.into).is_some() {
             refused = Some(format!("has a field '{}'; gather the records into another", self.into));
         }
-        let group = Group { key, records: vec![record.fields], place: record.place, refused };
+        let group = Group { key, records: vec![record.fields.into_map()], place: record.place, refused };
         Ok(self.group.replace(group))
     }
 
@@ -112,7 +112,7 @@ impl GroupReader {
         }
         let mut fields = group.records.first().cloned().unwrap_or_default();
         fields.push(Arc::clone(&self.into), Value::List(group.records.into_iter().map(Value::Map).collect()));
-        Ok(Record { fields, place })
+        Ok(Record { fields: fields.into(), place })
     }
 }
 
@@ -153,6 +153,6 @@ impl std::fmt::Debug for GroupReader {
 
 fn digest(key: &[Value]) -> u64 {
     let key: Map = key.iter().map(|value| ("", value.clone())).collect();
-    let digest = Record { fields: key, place: Place::default() }.digest(b"");
+    let digest = Fields::Map(key).digest(&Salt::new(b""), &mut Vec::new());
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

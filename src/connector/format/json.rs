@@ -209,7 +209,7 @@ impl JsonReader {
         };
         let line = Some(line);
         Ok(match fields {
-            Ok(fields) => Ok(Record { fields, place: self.origin.place(self.number, line) }),
+            Ok(fields) => Ok(Record { fields: fields.into(), place: self.origin.place(self.number, line) }),
             Err(message) => Err(self.origin.refused(self.number, line, message)),
         })
     }

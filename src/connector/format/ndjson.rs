@@ -65,7 +65,7 @@ impl Reader for NdjsonReader {
             };
             self.number += 1;
             return Some(match read {
-                Ok(fields) => Ok(Record { fields, place: self.origin.place(self.number, Some(at)) }),
+                Ok(fields) => Ok(Record { fields: fields.into(), place: self.origin.place(self.number, Some(at)) }),
                 Err(message) if !complete => {
                     self.ended = true;
                     let hint = "the last line has no end: the file may be cut off";

@@ -50,6 +50,13 @@ pub(super) fn check(name: &str, text: &str) -> Result<(), String> {
     }
 }
 
+/// Whether a text has, or may have, a control character that no field may hold.
+pub(super) fn has_control(text: &str) -> bool {
+    // The upper control characters begin with C2 in UTF-8, as some printable ones do.
+    let odd = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f || byte == 0xc2;
+    text.bytes().fold(false, |found, byte| found | odd(byte))
+}
+
 /// A text cut to what a message can carry.
 pub(super) fn cut(text: &str) -> String {
     const LENGTH: usize = 300;

@@ -62,6 +62,13 @@ impl Leases for SqlStore {
 }
 
 impl SqlStore {
+    /// Gives back every lease that this opening of the store holds.
+    pub(super) async fn release_leases(&self) -> Result<()> {
+        let mut session = self.write().await?;
+        self.sql("UPDATE lease SET expires_at = 0 WHERE holder = ?").bind(&self.holder).execute(&mut session).await?;
+        session.commit().await
+    }
+
     fn lease_span(&self) -> i64 {
         i64::try_from(self.lease.as_micros()).unwrap_or(i64::MAX / 2)
     }

@@ -126,6 +126,9 @@ impl SqlStore {
 
     /// Closes the store: waits for what is under way and, with `SQLite`, writes the log back.
     pub async fn close(&self) {
+        if let Err(error) = self.release_leases().await {
+            tracing::debug!(%error, "leases could not be given back: they run out by themselves");
+        }
         match &self.pools {
             Pools::Sqlite { writer, reader, .. } => {
                 reader.close().await;

@@ -127,11 +127,11 @@ impl Shops for SqlStore {
             let after = listing.after.as_ref().filter(|a| a.company == *company).map(|a| a.number.as_str());
             let mut query = self.sql("SELECT number FROM (");
             for (at, range) in ranges(listing).iter().enumerate() {
-                query.push(if at == 0 { "SELECT * FROM (" } else { " UNION ALL SELECT * FROM (" });
+                query.push(if at == 0 { "" } else { " UNION ALL " }).push("SELECT number FROM (");
                 push_range(&mut query, view, listing, company, range, after, rest);
-                query.push(")");
+                query.push(format_args!(") r{at}"));
             }
-            query.push(") ORDER BY number LIMIT ").push_bind(rest);
+            query.push(") r ORDER BY number LIMIT ").push_bind(rest);
             for row in query.fetch_all(&mut self.reader().await?).await? {
                 keys.push(Key::new(company.clone(), row.get::<String>("number")?));
             }

@@ -369,7 +369,7 @@ impl XmlReader {
         };
         let line = Some(building.line);
         Ok(Some(match fields {
-            Ok(fields) => Ok(Record { fields, place: self.origin.place(self.number, line) }),
+            Ok(fields) => Ok(Record { fields: fields.into(), place: self.origin.place(self.number, line) }),
             Err(message) => Err(self.origin.refused(self.number, line, message)),
         }))
     }

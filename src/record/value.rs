@@ -1,31 +1,11 @@
-//! A source record as a connector read it, before any mapping: names and values, nothing canonical.
-//!
-//! What does not live here: the canonical types (`model`) and the reading itself (`connector`).
+//! Values, and named values in the order of the source.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
-/// One record of a stream, with the place it was read from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The record's fields in the order of the source.
-    pub fields: Map,
-    /// Where the record stands, for messages.
-    pub place: Place,
-}
-
-/// Where a record stands in its source.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
-    /// The file or resource, as an operator would name it.
-    pub source: Option<Arc<str>>,
-    /// The record's number in the source, counted from 1.
-    pub record: u64,
-    /// The line the record begins on, counted from 1, where the format has lines.
-    pub line: Option<u64>,
-}
+use super::number_from_text;
 
 /// A value of a source record.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -131,14 +111,7 @@ impl Value {
 
     /// What kind of value this is, as messages name it.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool(_) => "bool",
-            Self::Number(_) => "number",
-            Self::Text(_) => "text",
-            Self::List(_) => "list",
-            Self::Map(_) => "map",
-        }
+        Seen::from(self).kind()
     }
 
     /// The value of a JSON value. Needs `serde_json` with `arbitrary_precision`, so that a number is
@@ -169,112 +142,83 @@ impl Value {
             Self::Map(map) => serde_json::Value::Object(map.iter().map(|(n, v)| (n.to_owned(), v.to_json())).collect()),
         }
     }
+}
 
-    fn digest_into(&self, hasher: &mut blake3::Hasher) {
+/// A value that is borrowed from where it stands, as far as it stands somewhere.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Seen<'a> {
+    /// Absent or empty.
+    #[default]
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An exact decimal.
+    Number(Decimal),
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A list.
+    List(Cow<'a, [Value]>),
+    /// Named values.
+    Map(Cow<'a, Map>),
+}
+
+impl Seen<'_> {
+    /// Whether the value counts as absent: null or empty text.
+    pub fn is_empty(&self) -> bool {
         match self {
-            Self::Null => {
-                hasher.update(b"0");
-            }
-            Self::Bool(b) => {
-                hasher.update(if *b { b"t" } else { b"f" });
-            }
-            Self::Number(n) => {
-                let mut text = String::with_capacity(24);
-                // Writing into a String cannot fail.
-                let _ = write!(text, "{n}");
-                tagged(hasher, b'n', text.as_bytes());
-            }
-            Self::Text(s) => tagged(hasher, b's', s.as_bytes()),
-            Self::List(items) => {
-                tagged(hasher, b'l', &(items.len() as u64).to_le_bytes());
-                for item in items {
-                    item.digest_into(hasher);
-                }
-            }
-            Self::Map(map) => map.digest_into(hasher),
+            Self::Null => true,
+            Self::Text(text) => text.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// What kind of value this is, as messages name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "bool",
+            Self::Number(_) => "number",
+            Self::Text(_) => "text",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+        }
+    }
+
+    /// The value by itself.
+    pub fn into_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(b) => Value::Bool(b),
+            Self::Number(n) => Value::Number(n),
+            Self::Text(text) => Value::Text(text.into_owned()),
+            Self::List(items) => Value::List(items.into_owned()),
+            Self::Map(map) => Value::Map(map.into_owned()),
         }
     }
 }
 
-impl Map {
-    fn digest_into(&self, hasher: &mut blake3::Hasher) {
-        tagged(hasher, b'm', &(self.entries.len() as u64).to_le_bytes());
-        for (name, value) in &self.entries {
-            tagged(hasher, b'k', name.as_bytes());
-            value.digest_into(hasher);
+impl<'a> From<&'a Value> for Seen<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(b) => Self::Bool(*b),
+            Value::Number(n) => Self::Number(*n),
+            Value::Text(text) => Self::Text(Cow::Borrowed(text)),
+            Value::List(items) => Self::List(Cow::Borrowed(items)),
+            Value::Map(map) => Self::Map(Cow::Borrowed(map)),
         }
     }
 }
 
-impl Record {
-    /// A digest of the record's fields, for recognising an unchanged record before it is mapped.
-    /// `salt` stands for whatever else decides the outcome: the mapping with its lookups.
-    pub fn digest(&self, salt: &[u8]) -> [u8; 16] {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(salt);
-        self.fields.digest_into(&mut hasher);
-        let mut digest = [0; 16];
-        digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-        digest
-    }
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(source) = &self.source {
-            write!(f, "{source}, ")?;
+impl From<Value> for Seen<'_> {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(b) => Self::Bool(b),
+            Value::Number(n) => Self::Number(n),
+            Value::Text(text) => Self::Text(Cow::Owned(text)),
+            Value::List(items) => Self::List(Cow::Owned(items)),
+            Value::Map(map) => Self::Map(Cow::Owned(map)),
         }
-        if let Some(line) = self.line {
-            write!(f, "line {line}, ")?;
-        }
-        write!(f, "record {}", self.record)
-    }
-}
-
-/// An exact decimal of a number written in JSON or TOML notation (an exponent included), or nothing
-/// where no `Decimal` (28 significant digits) holds it exactly.
-pub fn number_from_text(text: &str) -> Option<Decimal> {
-    let number = if text.contains(['e', 'E']) {
-        Decimal::from_scientific(text).ok()?
-    } else {
-        Decimal::from_str_exact(text).ok()?
-    };
-    Some(number)
-}
-
-fn tagged(hasher: &mut blake3::Hasher, tag: u8, bytes: &[u8]) {
-    hasher.update(&[tag]);
-    hasher.update(&(bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn json(text: &str) -> Value {
-        Value::from_json(serde_json::from_str(text).unwrap())
-    }
-
-    #[test]
-    fn json_numbers_keep_every_digit() {
-        assert_eq!(json("12.50"), Value::Number("12.50".parse().unwrap()));
-        assert_eq!(json("1.5e3"), Value::Number("1500".parse().unwrap()));
-        assert_eq!(
-            json("0.1000000000000000055511151231257827"),
-            Value::Text("0.1000000000000000055511151231257827".into())
-        );
-        assert_eq!(json("1e400"), Value::Text("1e+400".into()));
-    }
-
-    #[test]
-    fn digest_tells_neighbouring_texts_apart() {
-        let record = |a: &str, b: &str| Record {
-            fields: [("a", Value::Text(a.into())), ("b", Value::Text(b.into()))].into_iter().collect(),
-            place: Place::default(),
-        };
-        assert_ne!(record("1", "23").digest(b""), record("12", "3").digest(b""));
-        assert_ne!(record("1", "2").digest(b"x"), record("1", "2").digest(b"y"));
-        assert_eq!(record("1", "2").digest(b"x"), record("1", "2").digest(b"x"));
     }
 }
