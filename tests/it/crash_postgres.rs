@@ -2,8 +2,11 @@
 //! lease while another takes over.
 
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use tradebridge::model::PartKind;
 use tradebridge::store::{Run, RunFilter, RunState};
 
@@ -50,7 +53,7 @@ async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing(
     let export = Export::new(&directory.path().join("export"), CUSTOMERS);
     let server = Server::start();
     let undisturbed = Bridge::new(Engine::Postgres, &export).await;
-    let bridge = Bridge::at(Place::on(&server.url()).await, &export);
+    let bridge = Bridge::at(Arc::new(Place::on(&server.url()).await), &export);
     bridge.open().await.close().await;
     let mut before = 0;
     // The first night loads, the second one stages and applies.
@@ -64,12 +67,55 @@ async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing(
         server.begin();
         // It may fail or wait for the server; what counts is what the next one makes of it.
         child.wait().unwrap();
+        bridge.take_over().await.close().await;
         bridge.finish();
         undisturbed.finish();
         let (expected, found) = (undisturbed.contents(before).await, bridge.contents(before).await);
         assert_eq!(found, expected, "night {night}");
         before = found.sequence;
     }
+}
+
+/// Freezes a process in the middle of a run, and between two transactions: in one, its locks would hold up everybody
+/// until the server gives it up.
+async fn freeze(daemon: &mut Daemon, store: &TestStore, server: &Server) -> Run {
+    let mut connection = PgConnection::connect(&server.url()).await.unwrap();
+    for pages in 2.. {
+        let run = in_the_middle(store, pages, || true).await;
+        daemon.signal("STOP");
+        let mut busy: Vec<String>;
+        loop {
+            busy = sqlx::query_scalar(
+                "SELECT state FROM pg_stat_activity WHERE application_name = 'tradebridge' AND state <> 'idle'",
+            )
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+            // What the server is at comes to an end, or waits for what the process would send.
+            if !busy.iter().any(|state| state == "active")
+                || !busy.is_empty() && waits_for_client(&mut connection).await
+            {
+                break;
+            }
+        }
+        if busy.is_empty() {
+            return run;
+        }
+        daemon.signal("CONT");
+    }
+    unreachable!("a run has an end")
+}
+
+/// Whether every statement under way waits for the rows that are copied to it.
+async fn waits_for_client(connection: &mut PgConnection) -> bool {
+    let others: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'tradebridge' AND state = 'active' \
+         AND wait_event_type IS DISTINCT FROM 'Client'",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap();
+    others == 0
 }
 
 #[tokio::test]
@@ -79,18 +125,19 @@ async fn a_process_frozen_beyond_its_lease_writes_nothing_when_it_wakes() {
     }
     let directory = tempfile::tempdir().unwrap();
     let export = Export::new(&directory.path().join("export"), CUSTOMERS);
+    let server = Server::start();
     let undisturbed = Bridge::new(Engine::Postgres, &export).await;
-    let bridge = Bridge::new(Engine::Postgres, &export).await;
+    let bridge = Bridge::at(Arc::new(Place::on(&server.url()).await), &export);
+    let beside = bridge.beside(&export);
     let store = bridge.open().await;
     let mut before = 0;
+    // The first night loads, the second one stages and applies.
     for night in 0..2 {
         export.write(night);
         let mut frozen = Daemon::follow(bridge.command(&["run"]));
-        let run = in_the_middle(&store, 2, || true).await;
-        frozen.signal("STOP");
-        let mut second = Daemon::follow(bridge.command(&["run"]));
+        let run = freeze(&mut frozen, &store, &server).await;
+        let mut second = Daemon::follow(beside.command(&["run"]));
         second.until(|line| line["run_id"] == run.id && line["state"] == "done");
-        second.until_pulled("stock");
         frozen.signal("CONT");
         let refused = frozen.until(|line| line["entity"] == "price_agreement" && line["reason"].is_string());
         assert!(refused["reason"].to_string().contains("lease"), "{refused:#}");
@@ -98,6 +145,7 @@ async fn a_process_frozen_beyond_its_lease_writes_nothing_when_it_wakes() {
             daemon.signal("TERM");
             assert!(daemon.wait().success());
         }
+        bridge.finish();
         undisturbed.finish();
         let (expected, found) = (undisturbed.contents(before).await, bridge.contents(before).await);
         assert_eq!(found, expected, "night {night}");

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::store::LEASE;
 use crate::daemon::root;
 
 /// The entities of an export, in the order of their tables in [`Export::write`].
@@ -28,12 +29,15 @@ impl Export {
         Self { directory: directory.to_owned(), customers, began }
     }
 
-    /// The configuration of a bridge that reads this export into a store.
-    pub(crate) fn configuration(&self, store: &str) -> String {
+    /// The configuration of a bridge that reads this export into a store and has a directory of its own.
+    pub(crate) fn configuration(&self, store: &str, own: &Path) -> String {
+        let own = own.display();
+        let lease = LEASE.as_millis();
         let (root, directory) = (root().display(), self.directory.display());
         let mut text = format!(
             "connectors = [\"{root}/connectors\"]\nmappings = [\"{root}/mappings\"]\n\
-             [store]\nurl = \"{store}\"\n[api]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
+             [store]\nurl = \"{store}\"\nlease = \"{lease}ms\"\n[daemon]\nrun_directory = \"{own}\"\n\
+             [api]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
              [[connection]]\nname = \"erp\"\nconnector = \"csv-export\"\ncompany = \"NL01\"\n\
              time_zone = \"Europe/Amsterdam\"\n\
              [connection.settings]\ndirectory = \"{directory}\"\nstable = \"1s\"\n\

@@ -2,11 +2,15 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tradebridge::store::{Lease, OpenOptions, SourceId, SqlStore, Store};
 
 use super::postgres::{self, Schema};
+
+/// How long a lease of a test lasts: whoever comes after a process that died waits for its end.
+pub(crate) const LEASE: Duration = Duration::from_millis(300);
 
 /// What a store stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +56,8 @@ impl Place {
     }
 
     async fn open(&self) -> SqlStore {
-        SqlStore::open(&self.url().parse().unwrap(), &OpenOptions::default()).await.unwrap()
+        let options = OpenOptions { lease: LEASE, ..OpenOptions::default() };
+        SqlStore::open(&self.url().parse().unwrap(), &options).await.unwrap()
     }
 }
 
@@ -99,7 +104,12 @@ impl Deref for TestStore {
     }
 }
 
-/// The lease on a source, taken again where this opening of the store holds it.
+/// The lease on a source: taken again where this opening of the store holds it, waited for where another one did.
 pub(crate) async fn lease(store: &dyn Store, source: SourceId) -> Lease {
-    store.take_lease(&Lease::on_source(source)).await.unwrap().unwrap()
+    loop {
+        if let Some(lease) = store.take_lease(&Lease::on_source(source)).await.unwrap() {
+            return lease;
+        }
+        tokio::time::sleep(LEASE / 10).await;
+    }
 }
