@@ -6,8 +6,8 @@ use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::store::SqlStore;
 use tradebridge::store::{
-    Difference, KnownRejection, ListQuery, Operation, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source,
-    StoreError,
+    Difference, KnownRejection, ListQuery, Operation, Page, Recognised, Rejection, Run, RunCounts, RunFilter, RunState,
+    Source, StoreError,
 };
 
 use crate::support::conformance;
@@ -232,11 +232,15 @@ async fn known_keys_come_back_in_the_order_asked(engine: Engine) {
     assert_eq!(loaded.applied, 5000);
     run.state = RunState::Done;
     f.store.finish_run(&lease(&*f.store, run.source).await, &run).await.unwrap();
-    let keys: Vec<String> = ["k4999", "absent", "k0"].map(str::to_owned).to_vec();
-    let known = f.store.known(f.source.id, &keys).await.unwrap();
-    assert_eq!(known[0].as_ref().unwrap().key.number, "4999");
-    assert!(known[1].is_none());
-    assert_eq!(known[2].as_ref().unwrap().hash, content_hash(&customer("0", "A")));
+    let digest = f.store.recognise(f.source.id, &[("k7", [0; 16])]).await.unwrap();
+    let Recognised::Other(seventh) = &digest[0] else { panic!("{digest:?}") };
+    let asked = [("k4999", [0; 16]), ("absent", [0; 16]), ("k7", seventh.source_hash), ("k0", [0; 16])];
+    let found = f.store.recognise(f.source.id, &asked).await.unwrap();
+    assert!(matches!(&found[0], Recognised::Other(known) if known.key.number == "4999"), "{:?}", found[0]);
+    assert_eq!(found[1], Recognised::New);
+    assert_eq!(found[2], Recognised::Same(seventh.id));
+    let hash = content_hash(&customer("0", "A"));
+    assert!(matches!(&found[3], Recognised::Other(known) if known.hash == hash), "{:?}", found[3]);
 
     let page = f.store.living(f.source.id, "", 3000).await.unwrap();
     let rest = f.store.living(f.source.id, &page.last().unwrap().source_key, 3000).await.unwrap();

@@ -28,7 +28,7 @@ use tradebridge::orders::{
 use tradebridge::queue::{Clock, Embedded, Wake};
 use tradebridge::store::SqlStore;
 use tradebridge::store::{
-    Difference, OrderState, Page, Result, Run, RunCounts, RunState, Store, StoredOrder, Transition,
+    Difference, OrderState, Page, Recognised, Result, Run, RunCounts, RunState, Store, StoredOrder, Transition,
 };
 
 /// How long a call may take by the bridge's clock.
@@ -352,7 +352,7 @@ impl Bridge {
     async fn put(&self, kind: PartKind, number: &str, part: &str, content: Value) {
         let source = self.store.source("erp", kind.name(), kind).await.unwrap();
         let source_key = format!("{number}/{part}");
-        let known = self.store.known(source.id, std::slice::from_ref(&source_key)).await.unwrap();
+        let known = self.store.recognise(source.id, &[(&source_key, [1; 16])]).await.unwrap();
         let hash = content_hash(&content);
         let mut run = Run {
             id: uuid::Uuid::now_v7().to_string(),
@@ -383,7 +383,10 @@ impl Bridge {
             what: None,
             shops: None,
             content: Some(content),
-            before: known[0].as_ref().map(|known| known.hash),
+            before: match &known[0] {
+                Recognised::Other(known) => Some(known.hash),
+                _ => None,
+            },
             after: Some(hash),
             source_hash: hash,
         };
