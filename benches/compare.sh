@@ -40,7 +40,7 @@ if ! "$venv/bin/python" -c "import importlib.metadata as m, pyarrow, adbc_driver
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "dlt[postgres]==$dlt_version" pyarrow adbc-driver-postgresql
 fi
-cargo build --release --quiet
+# Builds the program too.
 table=$(cargo bench --quiet --bench pull -- --rows "$rows" --data-only)
 program=$(realpath "$target/release/tradebridge")
 
@@ -77,7 +77,11 @@ chmod 600 "$work/tradebridge.toml"
 pull() {
     local begun ended
     begun=$(date +%s%N)
-    "$program" sync erp price_agreement --full --config "$work/tradebridge.toml" --output json >"$work/report.json"
+    if ! "$program" sync erp price_agreement --full --config "$work/tradebridge.toml" --output json \
+        >"$work/report.json"; then
+        cat "$work/report.json" >&2
+        return 1
+    fi
     ended=$(date +%s%N)
     "$venv/bin/python" - "$work/report.json" "$1" "$rows" $((ended - begun)) <<'EOF'
 import json, sys

@@ -76,8 +76,8 @@ fn measure(site: &Site, engine: Engine, arguments: &Arguments, rows: u64, figure
     for ((pass, counted), peak) in PASSES.iter().zip(["created", "unchanged"]).zip(&mut peaks) {
         let done = program::command(&configuration, &["sync", CONNECTION, ENTITY, "--full"])?;
         let found = done.answer[0]["run"]["counts"][counted].as_u64();
-        expect(&format!("records {counted} by the {pass}"), found, Some(rows))?;
-        expect("whether the system told how much memory it took", done.peak > 0, true)?;
+        expect(&format!("records {counted} by the {pass}"), &found, &Some(rows))?;
+        expect("whether the system told how much memory it took", &(done.peak > 0), &true)?;
         *peak = done.peak;
         figures.row([
             engine.name().to_owned(),

@@ -103,23 +103,23 @@ async fn measure(site: &Site, rows: u64, base: &std::path::Path, changed: &std::
     site.export(base, &export)?;
     site.settle().await?;
     let (run, first) = timed(pull(&bridge)).await?;
-    expect("rows of the first load", (run.counts.created, run.counts.rejected), (rows, 0))?;
+    expect("rows of the first load", &(run.counts.created, run.counts.rejected), &(rows, 0))?;
     site.settle().await?;
 
     // Once without a clock: what it writes, and that nothing changes.
     let (head, counts, begun) = (bridge.store.head().await?, without_runs(site).await?, site.written().await?);
     let run = pull(&bridge).await?;
     let written = site.written().await? - begun;
-    expect("rows recognised", run.counts.unchanged, rows)?;
-    expect("the feed's end after a pull without changes", bridge.store.head().await?, head)?;
-    expect("rows of every table after a pull without changes", without_runs(site).await?, counts)?;
+    expect("rows recognised", &run.counts.unchanged, &rows)?;
+    expect("the feed's end after a pull without changes", &bridge.store.head().await?, &head)?;
+    expect("rows of every table after a pull without changes", &without_runs(site).await?, &counts)?;
 
     let (mut unchanged, mut moved) = (Vec::new(), Vec::new());
     let mut now = (base, changed);
     for _ in 0..ROUNDS {
         site.settle().await?;
         let (run, seconds) = timed(pull(&bridge)).await?;
-        expect("rows recognised", run.counts.unchanged, rows)?;
+        expect("rows recognised", &run.counts.unchanged, &rows)?;
         unchanged.push(rows as f64 / seconds);
 
         site.export(now.1, &export)?;
@@ -127,9 +127,9 @@ async fn measure(site: &Site, rows: u64, base: &std::path::Path, changed: &std::
         let head = bridge.store.head().await?;
         let (run, seconds) = timed(pull(&bridge)).await?;
         let counts = (run.counts.updated, run.counts.unchanged, run.counts.created, run.counts.deleted);
-        expect("rows changed", counts, (CHANGED, rows - CHANGED, 0, 0))?;
-        let changes = bridge.store.changes(head.sequence, &[], MOST_CHANGES).await?;
-        expect("changes in the feed", changes.len() as u64, CHANGED)?;
+        expect("rows changed", &counts, &(CHANGED, rows - CHANGED, 0, 0))?;
+        let feed = bridge.store.changes(head.sequence, &[], MOST_CHANGES).await?;
+        expect("changes in the feed", &(feed.len() as u64), &CHANGED)?;
         moved.push(rows as f64 / seconds);
         now = (now.1, now.0);
     }
@@ -148,6 +148,6 @@ async fn without_runs(site: &Site) -> Outcome<Vec<(String, i64)>> {
 async fn pull(bridge: &Bridge) -> Outcome<Run> {
     let pull = bridge.plan.pulls_of(CONNECTION, Some(ENTITY)).pop().ok_or("nothing is pulled")?;
     let run = bridge.puller.pull(&bridge.plan, &pull, true, |_| {}).await?.pop().ok_or("nothing was offered")?.run;
-    expect("the state of a run", run.state, RunState::Done)?;
+    expect("the state of a run", &run.state, &RunState::Done)?;
     Ok(run)
 }

@@ -55,7 +55,6 @@ every = '1d'
 name = 'b2b'
 companies = ['NL01']
 connections = ['erp']
-orders_to = 'erp'
 customers = \"'B2B' in groups\"
 prices = 'shop'
 [[key]]
@@ -109,7 +108,7 @@ async fn measure(
     let configuration = site.configuration_file()?;
     for (entity, records) in [("customer", data::customers(STORED)), (ENTITY, STORED)] {
         let done = program::command(&configuration, &["sync", CONNECTION, entity])?;
-        expect("records to read", done.answer[0]["run"]["counts"]["created"].as_u64(), Some(records))?;
+        expect("records to read", &done.answer[0]["run"]["counts"]["created"].as_u64(), &Some(records))?;
     }
     let daemon = program::Daemon::start(&configuration)?;
     let address = format!("http://{}/v1/price-agreements", daemon.address);
@@ -125,7 +124,7 @@ async fn measure(
         tokio::task::spawn_blocking(move || program::command(&configuration, &["sync", "other", ENTITY])).await?;
     let answers = clients.end().await?;
     let load = load?;
-    expect("records loaded meanwhile", load.answer[0]["run"]["counts"]["created"].as_u64(), Some(rows))?;
+    expect("records loaded meanwhile", &load.answer[0]["run"]["counts"]["created"].as_u64(), &Some(rows))?;
     answers.show(engine, "a first load", table);
     notes.push(format!("{}: loaded {} rows/s meanwhile", engine.name(), count(rows as f64 / load.seconds)));
     Ok(())
@@ -177,9 +176,9 @@ async fn read(address: String, number: u64, stop: Arc<AtomicBool>) -> Outcome<Ve
         let status = answer.status();
         let body = answer.bytes().await?;
         latencies.push(begun.elapsed().as_secs_f64() * 1000.0);
-        let found: serde_json::Value = serde_json::from_slice(&body)?;
-        let items = found["items"].as_array().map_or(0, Vec::len);
-        expect(&format!("the answer for customer {customer}"), (status.as_u16(), items > 0), (200, true))?;
+        // Not parsed: the clients are to take little of the machine that they measure.
+        let seen = (status.as_u16(), body.starts_with(b"{\"items\":[{"));
+        expect(&format!("the answer for customer {customer}"), &seen, &(200, true))?;
     }
     Ok(latencies)
 }

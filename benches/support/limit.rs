@@ -31,7 +31,8 @@ pub struct Limit {
 
 /// Measures with the rows of the `part` of a store.
 pub async fn measure(place: &Place, rows: u64) -> Outcome<Limit> {
-    let checked = |rate: Rate| super::expect("rows written for the limit", rate.rows, rows).map(|()| rate.per_second());
+    let checked =
+        |rate: Rate| super::expect("rows written for the limit", &rate.rows, &rows).map(|()| rate.per_second());
     match place {
         Place::Sqlite { store, directory } => {
             let first = checked(sqlite::insert(store, directory, true).await?)?;

@@ -54,7 +54,7 @@ impl Database {
     }
 
     /// Drops it, whoever is connected.
-    pub async fn drop(self) -> Outcome<()> {
+    pub async fn remove(self) -> Outcome<()> {
         let mut connection = self.server.connect().await?;
         execute(&mut connection, &format!("DROP DATABASE {} WITH (FORCE)", self.name)).await
     }

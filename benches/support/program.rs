@@ -52,8 +52,9 @@ pub fn command(configuration: &Path, arguments: &[&str]) -> Outcome<Done> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        let said = String::from_utf8_lossy(&said);
         return Err(format!("{arguments:?} ended with {}: {said}", output.status).into());
     }
     Ok(Done { answer: serde_json::from_slice(&output.stdout)?, peak, seconds })

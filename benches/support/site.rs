@@ -33,7 +33,7 @@ pub async fn open(config: &Config) -> Outcome<Arc<Opened>> {
 /// Where a store is, for looking into it past the program.
 pub enum Place {
     Sqlite { store: PathBuf, directory: PathBuf },
-    Postgres { database: Database, directory: PathBuf },
+    Postgres { database: Box<Database>, directory: PathBuf },
 }
 
 /// A store to be made, an export directory, a configuration.
@@ -64,7 +64,7 @@ impl Site {
         std::fs::create_dir(directory.join("export"))?;
         let place = match engine {
             Engine::Sqlite => Place::Sqlite { store: directory.join("store.db"), directory },
-            Engine::Postgres => Place::Postgres { database: Database::create(purpose).await?, directory },
+            Engine::Postgres => Place::Postgres { database: Box::new(Database::create(purpose).await?), directory },
         };
         let site = Self { place, directory: temporary, columns, more: String::new() };
         match site.store().await {
@@ -193,7 +193,7 @@ impl Site {
         directory.close()?;
         match place {
             Place::Sqlite { .. } => Ok(()),
-            Place::Postgres { database, .. } => database.drop().await,
+            Place::Postgres { database, .. } => database.remove().await,
         }
     }
 }

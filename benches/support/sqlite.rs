@@ -135,12 +135,12 @@ async fn copy_schema(to: &mut SqliteConnection, store: &Path, indexed: bool) -> 
         }
     }
     if indexed {
-        let indexes: Vec<String> = sqlx::query_scalar(
+        let statements: Vec<String> = sqlx::query_scalar(
             "SELECT sql FROM store.sqlite_master WHERE type = 'index' AND tbl_name = 'part' AND sql IS NOT NULL",
         )
         .fetch_all(&mut *to)
         .await?;
-        for sql in indexes {
+        for sql in statements {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *to).await?;
         }
     }
