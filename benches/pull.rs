@@ -1,5 +1,6 @@
 //! The pull path from the file to the feed: a complete first load, the same again unchanged, and 1,000 rows changed,
-//! each beside what the engine can do with the same rows in the same run.
+//! each beside what the engine can do with the same rows in the same run. Of first loads and of the limit the best of two
+//! or more counts, of the rest the median of three.
 //!
 //! `cargo bench --bench pull` measures 1,000,000 price agreements into PostgreSQL (at `TEST_DATABASE_URL`, by default
 //! one on this machine; it makes a database and drops it) and into SQLite. `-- --rows N` takes fewer rows,
@@ -10,6 +11,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use support::limit::{self, Limit};
@@ -23,6 +25,9 @@ const CHANGED: u64 = 1_000;
 
 /// How many changes the feed is asked for: more than there are to be.
 const MOST_CHANGES: u32 = 10_000;
+
+/// Where the ERP puts the table.
+const EXPORT: &str = "export/prijsafspraken.csv";
 
 /// How often the unchanged and the changed table are pulled: in turns, so that a slow moment meets both.
 const ROUNDS: usize = 3;
@@ -60,6 +65,14 @@ async fn benchmark(arguments: Arguments) -> Outcome<()> {
                 continue;
             }
         };
+        // The better of two first loads counts, as the better of several counts of the limit.
+        let loaded = load(&site, rows, &base).await;
+        if let Ok((bridge, _)) = &loaded {
+            bridge.store.close().await;
+        }
+        site.remove().await?;
+        let (_, spare) = loaded?;
+        let site = Site::new(engine, columns, "pull").await?;
         let measured = measure(&site, rows, &base, &changed).await;
         site.remove().await?;
         let Measured { first, unchanged, moved, limit, written } = measured?;
@@ -68,7 +81,7 @@ async fn benchmark(arguments: Arguments) -> Outcome<()> {
         }
         let name = engine.name();
         let same_indexes = format!("{}, same indexes", limit.name);
-        table.rate(&format!("{name}: first load"), first, (&same_indexes, limit.indexed), Some(FIRST));
+        table.rate(&format!("{name}: first load"), first.max(spare), (&same_indexes, limit.indexed), Some(FIRST));
         match copy {
             Some(copy) => {
                 table.rate(&format!("{name}: unchanged"), unchanged, ("COPY, same indexes", copy), Some(UNCHANGED));
@@ -97,13 +110,10 @@ struct Measured {
     written: i64,
 }
 
-async fn measure(site: &Site, rows: u64, base: &std::path::Path, changed: &std::path::Path) -> Outcome<Measured> {
-    let bridge = site.open().await?;
-    let export = format!("export/{}", support::site::FILE);
-    site.export(base, &export)?;
-    site.settle().await?;
-    let (run, first) = timed(pull(&bridge)).await?;
-    expect("rows of the first load", &(run.counts.created, run.counts.rejected), &(rows, 0))?;
+async fn measure(site: &Site, rows: u64, base: &Path, changed: &Path) -> Outcome<Measured> {
+    let (bridge, first) = load(site, rows, base).await?;
+    // Soon after the load, so that both meet the same machine.
+    let limit = limit::measure(&site.place, rows).await?;
     site.settle().await?;
 
     // Once without a clock: what it writes, and that nothing changes.
@@ -122,7 +132,7 @@ async fn measure(site: &Site, rows: u64, base: &std::path::Path, changed: &std::
         expect("rows recognised", &run.counts.unchanged, &rows)?;
         unchanged.push(rows as f64 / seconds);
 
-        site.export(now.1, &export)?;
+        site.export(now.1, EXPORT)?;
         site.settle().await?;
         let head = bridge.store.head().await?;
         let (run, seconds) = timed(pull(&bridge)).await?;
@@ -134,8 +144,17 @@ async fn measure(site: &Site, rows: u64, base: &std::path::Path, changed: &std::
         now = (now.1, now.0);
     }
     bridge.store.close().await;
-    let limit = limit::measure(&site.place, rows).await?;
-    Ok(Measured { first: rows as f64 / first, unchanged: median(&unchanged), moved: median(&moved), limit, written })
+    Ok(Measured { first, unchanged: median(&unchanged), moved: median(&moved), limit, written })
+}
+
+/// Loads the table into an empty store, and says how many rows per second.
+async fn load(site: &Site, rows: u64, base: &Path) -> Outcome<(Bridge, f64)> {
+    let bridge = site.open().await?;
+    site.export(base, EXPORT)?;
+    site.settle().await?;
+    let (run, seconds) = timed(pull(&bridge)).await?;
+    expect("rows of the first load", &(run.counts.created, run.counts.rejected), &(rows, 0))?;
+    Ok((bridge, rows as f64 / seconds))
 }
 
 /// How many rows each table has, without what every run writes.
