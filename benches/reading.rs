@@ -87,7 +87,7 @@ fn read(file: &[u8]) -> usize {
     let reader = CsvReader::new(Box::new(Cursor::new(file.to_vec())), "prijsafspraken.csv", &format).unwrap();
     let (pages, mut read) = mpsc::channel(2);
     std::thread::scope(|scope| {
-        scope.spawn(move || Keyer::new(&mapping, &setting).read(Box::new(reader), 0, &pages).unwrap());
+        scope.spawn(move || Keyer::new(&mapping, &setting).read(Box::new(reader), 0, 2000, &pages).unwrap());
         let mut rows = 0;
         while let Some(page) = read.blocking_recv() {
             rows += page.len();
