@@ -26,9 +26,10 @@ pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, 
 pub use sql::{OpenOptions, SqlStore};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
-    RawBatch, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
+    RawBatch, Recognised, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
 
+use crate::model::hash::ContentHash;
 use crate::model::{Entity, Key, PartKind};
 
 /// Reading and recognising parts.
@@ -37,8 +38,11 @@ pub trait Parts: Send + Sync {
     /// The source of a connection's stream of a kind, made where it is new.
     async fn source(&self, connection: &str, stream: &str, kind: PartKind) -> Result<Source>;
 
-    /// What is stored for the keys of a source, in the order asked; nothing where a key is not stored.
-    async fn known(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<Known>>>;
+    /// Rows of a page that this store handles well: some thousand, so that its transaction takes some 50 ms at most.
+    fn rows_of_a_page(&self) -> usize;
+
+    /// What rows of a source, by key and digest, are to the store, in the order asked.
+    async fn recognise(&self, source: SourceId, rows: &[(&str, ContentHash)]) -> Result<Vec<Recognised>>;
 
     /// Who owns the canonical keys (key and part) of a kind, in the order asked.
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>>;
@@ -104,6 +108,12 @@ pub trait Runs: Send + Sync {
 
     /// A run's staged differences after a position, for showing them.
     async fn staged(&self, run: &str, after: i64, limit: u32) -> Result<Vec<Difference>>;
+
+    /// Which of these source keys a run has staged.
+    async fn staged_keys(&self, run: &str, keys: &[&str]) -> Result<Vec<String>>;
+
+    /// Which of these canonical keys (key and part) a run has staged anew, and for which source keys.
+    async fn staged_claims(&self, run: &str, keys: &[(Key, String)]) -> Result<Vec<((Key, String), String)>>;
 
     /// Rejected records after an identifier, of one source or of all.
     async fn rejections(&self, source: Option<SourceId>, after: i64, limit: u32) -> Result<Vec<Rejection>>;

@@ -43,6 +43,17 @@ pub struct Known {
     pub part: String,
 }
 
+/// What a source row is to the store.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recognised {
+    /// Nothing is stored under its key.
+    New,
+    /// The very row is stored, as the part with this identifier.
+    Same(i64),
+    /// Another row is stored under its key.
+    Other(Known),
+}
+
 /// Who has a canonical key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Owned {
@@ -275,6 +286,24 @@ pub struct RunCounts {
     /// Of the rejected: those whose canonical key another record has.
     #[serde(default)]
     pub conflicts: u64,
+}
+
+impl RunCounts {
+    /// Each count of this and of another, joined by an operation.
+    pub fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            read: join(self.read, other.read),
+            unchanged: join(self.unchanged, other.unchanged),
+            created: join(self.created, other.created),
+            updated: join(self.updated, other.updated),
+            deleted: join(self.deleted, other.deleted),
+            rejected: join(self.rejected, other.rejected),
+            unkeyed: join(self.unkeyed, other.unkeyed),
+            superseded: join(self.superseded, other.superseded),
+            price_jumps: join(self.price_jumps, other.price_jumps),
+            conflicts: join(self.conflicts, other.conflicts),
+        }
+    }
 }
 
 /// One execution of a sync.

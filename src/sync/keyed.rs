@@ -8,9 +8,6 @@ use crate::connector::format::{ReadError, Reader};
 use crate::mapping::{Mapping, Setting};
 use crate::record::{Fields, Map, Place, Record, Salt};
 
-/// Records of a page.
-const PAGE: usize = 1000;
-
 /// A record with its key and digest.
 #[derive(Debug)]
 pub struct Keyed {
@@ -57,7 +54,7 @@ impl<'a> Keyer<'a> {
         Keyed { key: place.to_string(), digest, place, fields, unreadable: Some(reason) }
     }
 
-    /// Reads and keys pages on the calling thread; ends early where nobody takes them any more.
+    /// Reads and keys pages of some rows on the calling thread; ends early where nobody takes them any more.
     ///
     /// # Errors
     /// Where the source cannot be read any further.
@@ -65,9 +62,10 @@ impl<'a> Keyer<'a> {
         &self,
         mut reader: Box<dyn Reader>,
         skip: u64,
+        rows: usize,
         pages: &mpsc::Sender<Vec<Keyed>>,
     ) -> Result<(), SyncError> {
-        let mut page = Vec::with_capacity(PAGE);
+        let mut page = Vec::with_capacity(rows);
         let (mut number, mut scratch) = (0, Vec::new());
         while let Some(record) = next(reader.as_mut())? {
             number += 1;
@@ -75,8 +73,8 @@ impl<'a> Keyer<'a> {
                 continue;
             }
             page.push(self.key(record, &mut scratch));
-            if page.len() == PAGE {
-                let full = std::mem::replace(&mut page, Vec::with_capacity(PAGE));
+            if page.len() == rows {
+                let full = std::mem::replace(&mut page, Vec::with_capacity(rows));
                 if pages.blocking_send(full).is_err() {
                     return Ok(());
                 }

@@ -4,12 +4,14 @@
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
 mod error;
+mod flow;
 mod guard;
 mod keyed;
 mod lease;
 mod page;
 mod plan;
 mod prices;
+mod progress;
 mod pull;
 mod run;
 mod schedule;

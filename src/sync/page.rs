@@ -1,4 +1,6 @@
 //! From a page of records to a page of differences: recognise, map, compare.
+//!
+//! What does not live here: what a run remembers between its pages (`progress`), and the order of pages (`flow`).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,123 +11,34 @@ use roaring::RoaringTreemap;
 use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
+use super::progress::Progress;
 use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
-use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection, Run, Store};
-
-/// In the list of what was seen, rejections stand above this, parts below.
-const REJECTIONS: u64 = 1 << 63;
-
-/// Pages that cannot all be under way between comparing and the end of storing: far more than are ever ahead.
-const UNDER_WAY: u32 = 16;
+use crate::store::{Difference, Known, KnownRejection, Operation, Page, Recognised, Rejection, Run, RunCounts, Store};
 
 /// Digest of a rejection whose reason lies outside its row: it is tried again each time.
 const AGAIN: [u8; 16] = [0; 16];
 
-/// What a run remembers between its pages.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    /// Stored parts that the source still has or that are being deleted already, and rejections found again.
-    seen: RoaringTreemap,
-    /// Digests of source keys that are new in this run: stored ones are told apart by `seen`.
-    new: HashSet<u64>,
-    /// Digests of canonical keys that records of this run claim anew, with the digests of those records' source keys.
-    claimed: HashMap<u64, u64>,
-    /// The same of the pages before.
-    older_new: HashSet<u64>,
-    older_claimed: HashMap<u64, u64>,
-    /// Digests of source keys with staged differences, in a run over changes: there the newest record of a key counts.
-    staged: HashSet<u64>,
-    /// Whether earlier pages were compared by a process that broke off: what they staged is not known here.
-    resumed: bool,
-    /// The position of the newest difference.
-    position: i64,
-    /// Whether the source had rejections when the run began.
-    rejections: bool,
+/// A page that was compared.
+pub(super) struct Compared {
+    /// The run as of this page.
+    pub run: Run,
+    /// What the page differs in.
+    pub page: Page,
+    /// What of the store the page has.
+    pub seen: RoaringTreemap,
+    /// Of a page that was taken as new without a look into the store: what to compare it from if it is not.
+    pub fresh: Option<Fresh>,
 }
 
-impl Progress {
-    /// At a run's beginning.
-    pub(super) fn new(rejections: bool) -> Self {
-        Self { rejections, ..Self::default() }
-    }
-
-    /// Goes on from what the pages committed so far have seen.
-    pub(super) fn resumed(run: &Run, pages: &[Vec<u8>], rejections: bool) -> Result<Self, SyncError> {
-        let mut seen = RoaringTreemap::new();
-        for bytes in pages {
-            seen |= RoaringTreemap::deserialize_from(&**bytes).map_err(|e| SyncError::unreadable(&e))?;
-        }
-        // Beyond every position that the run can have used: a record makes two differences at the most.
-        let used = run.counts.read.saturating_add(run.counts.deleted).saturating_mul(2);
-        Ok(Self { seen, position: i64::try_from(used).unwrap_or(i64::MAX / 2), resumed: true, ..Self::new(rejections) })
-    }
-
-    /// Whether the source still has a stored part.
-    pub(super) fn has_part(&self, id: i64) -> bool {
-        self.seen.contains(id.unsigned_abs())
-    }
-
-    /// Notes stored parts as seen; gives them in the form in which a page keeps them.
-    pub(super) fn note_seen(&mut self, ids: &[i64]) -> Result<Vec<u8>, SyncError> {
-        let noted: RoaringTreemap = ids.iter().map(|id| id.unsigned_abs()).collect();
-        self.seen |= &noted;
-        bytes(&noted)
-    }
-
-    /// Whether a rejection was found again.
-    pub(super) fn has_rejection(&self, id: i64) -> bool {
-        self.seen.contains(REJECTIONS | id.unsigned_abs())
-    }
-
-    /// In a first load the store itself knows the keys of committed pages: only those of pages under way are kept, so
-    /// that memory does not grow with the source.
-    fn forget_committed(&mut self, run: &Run) {
-        if run.loading && run.pages.is_multiple_of(UNDER_WAY) {
-            self.older_new = std::mem::take(&mut self.new);
-            self.older_claimed = std::mem::take(&mut self.claimed);
-        }
-    }
-
-    /// Whether a source key is new in this run; it is known from now on.
-    fn is_new(&mut self, source_key: u64) -> bool {
-        !self.older_new.contains(&source_key) && self.new.insert(source_key)
-    }
-
-    /// Whether a canonical key is free for a source key; it is claimed from now on.
-    fn claim(&mut self, canonical: u64, source_key: u64) -> bool {
-        match self.older_claimed.get(&canonical) {
-            Some(owner) => *owner == source_key,
-            None => *self.claimed.entry(canonical).or_insert(source_key) == source_key,
-        }
-    }
-
-    /// The difference that deletes a stored part.
-    pub(super) fn deletion(&mut self, source_key: String, digest: [u8; 16], known: &Known) -> Difference {
-        Difference {
-            position: self.next(),
-            operation: Operation::Delete,
-            source_key,
-            key: known.key.clone(),
-            part: known.part.clone(),
-            who: None,
-            what: None,
-            shops: None,
-            raw: None,
-            turn: None,
-            content: None,
-            before: Some(known.hash),
-            after: None,
-            source_hash: digest,
-        }
-    }
-
-    fn next(&mut self) -> i64 {
-        self.position += 1;
-        self.position
-    }
+/// A page before it was compared.
+pub(super) struct Fresh {
+    /// The run's counts before it.
+    pub before: RunCounts,
+    /// Its records.
+    pub records: Vec<Keyed>,
 }
 
 /// A record that the store does not recognise, with what is stored under its key.
@@ -142,7 +55,11 @@ impl Candidate {
     }
 }
 
+/// Candidates with what their mapping made of them.
+type MappedPage = Vec<(Candidate, Result<Outcome, String>)>;
+
 /// Compares pages of one run with the store.
+#[derive(Clone, Copy)]
 pub(super) struct Comparer<'a> {
     pub store: &'a Arc<dyn Store>,
     pub mapping: &'a Arc<Mapping>,
@@ -158,63 +75,124 @@ impl Comparer<'_> {
         run: &mut Run,
         progress: &mut Progress,
         records: Vec<Keyed>,
-    ) -> Result<Page, SyncError> {
-        let mut page = Draft { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } };
-        run.counts.read += records.len() as u64;
-        progress.forget_committed(run);
-        let candidates = self.recognise(run, progress, &mut page, records).await?;
+    ) -> Result<Compared, SyncError> {
+        let mut draft = Draft::begin(run, &records);
+        progress.forget_committed(run.pages);
+        let candidates = self.recognise(run, progress, &mut draft, records).await?;
         let mapped = self.map(candidates).await?;
-        let owners = self.owners(run.kind, &mapped).await?;
+        let mut taken = self.owners(run, &mapped).await?;
+        taken.extend(self.staged_claims(run, &mapped).await?);
         let prices = self.stored_prices(run.kind, &mapped).await?;
         for (candidate, outcome) in mapped {
-            let part = match outcome {
-                Err(reason) => {
-                    page.reject(run, candidate.keyed, None, reason);
-                    continue;
-                }
-                Ok(Outcome::Skipped | Outcome::Deleted) => {
-                    page.mended(candidate.rejected);
-                    if let Some(known) = candidate.known {
-                        run.counts.deleted += 1;
-                        let Keyed { key, digest, .. } = candidate.keyed;
-                        page.page.differences.push(progress.deletion(key, digest, &known));
+            if let Some(reason) = self.settle(run, progress, &mut draft, &candidate, outcome, &taken, &prices) {
+                draft.reject(run, &candidate.keyed, reason);
+            }
+        }
+        Ok(draft.end(run))
+    }
+
+    /// What a page of a first load comes to if nothing of it is stored: the store is not asked, and says when it stores
+    /// the page. Only what the page has twice is found here.
+    pub(super) async fn take_as_new(
+        &self,
+        run: &mut Run,
+        progress: &mut Progress,
+        records: Vec<Keyed>,
+    ) -> Result<Compared, SyncError> {
+        let mut draft = Draft::begin(run, &records);
+        let before = RunCounts { read: run.counts.read - records.len() as u64, ..run.counts };
+        let mut keys = HashSet::with_capacity(records.len());
+        let (mut candidates, mut aside) = (Vec::with_capacity(records.len()), Vec::new());
+        for keyed in records {
+            if keyed.unreadable.is_some() {
+                run.counts.unkeyed += 1;
+                draft.reject(run, &keyed, Reason::row(String::new()));
+                aside.push(keyed);
+            } else if keys.insert(short_digest(&[&keyed.key])) {
+                candidates.push(Candidate { keyed, known: None, rejected: None });
+            } else {
+                draft.reject_twice(run, &keyed);
+                aside.push(keyed);
+            }
+        }
+        let mapped = self.map(candidates).await?;
+        let mut claims: HashSet<u64> = HashSet::with_capacity(mapped.len());
+        let mut all = Vec::with_capacity(mapped.len() + aside.len());
+        for (candidate, outcome) in mapped {
+            let refused = match outcome {
+                Ok(Outcome::Part(part)) => {
+                    let place = place(&part);
+                    if claims.insert(short_digest(&[&place.0.to_string(), &place.1])) {
+                        let shops = self.shops(run, &part);
+                        draft.differ(run, progress, &candidate, *part, shops, false);
+                        None
+                    } else {
+                        Some(Reason::claimed(run, &place.0))
                     }
-                    continue;
                 }
-                Ok(Outcome::Part(part)) => part,
+                Ok(Outcome::Skipped | Outcome::Deleted) => None,
+                Err(reason) => Some(Reason::row(reason)),
             };
-            let place = place(&part);
-            let own = candidate.owns(&place);
-            let claimed_twice = !own && {
-                let canonical = short_digest(&[&place.0.to_string(), &place.1]);
-                !progress.claim(canonical, short_digest(&[&candidate.keyed.key]))
-            };
-            if let Some((connection, source_key)) = owners.get(&place).filter(|_| !own) {
-                let reason = format!(
-                    "{} {} belongs to the record '{source_key}' of connection '{connection}' already",
-                    run.kind, place.0
-                );
-                run.counts.conflicts += 1;
-                page.reject(run, candidate.keyed, Some(AGAIN), reason);
-                continue;
+            if let Some(reason) = refused {
+                draft.reject(run, &candidate.keyed, reason);
             }
-            if claimed_twice {
-                let reason = format!("another record of this run is {} {} already", run.kind, place.0);
-                page.reject(run, candidate.keyed, Some(AGAIN), reason);
-                continue;
-            }
-            if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content, self.price_change)) {
-                run.counts.price_jumps += 1;
-            }
-            page.mended(candidate.rejected);
-            let shops = self.shops(run, &part);
-            page.differ(run, progress, candidate, *part, shops, own);
+            all.push(candidate.keyed);
         }
-        if !run.loading && run.complete {
-            page.page.seen = bytes(&page.seen)?;
+        all.append(&mut aside);
+        let mut compared = draft.end(run);
+        compared.fresh = Some(Fresh { before, records: all });
+        Ok(compared)
+    }
+
+    /// Settles what becomes of a mapped record; the reason where it is not taken.
+    #[allow(clippy::too_many_arguments)]
+    fn settle(
+        &self,
+        run: &mut Run,
+        progress: &mut Progress,
+        draft: &mut Draft,
+        candidate: &Candidate,
+        outcome: Result<Outcome, String>,
+        taken: &HashMap<(Key, String), Claim>,
+        prices: &HashMap<Key, serde_json::Value>,
+    ) -> Option<Reason> {
+        let part = match outcome {
+            Err(reason) => return Some(Reason::row(reason)),
+            Ok(Outcome::Skipped | Outcome::Deleted) => {
+                draft.mended(candidate.rejected);
+                if let Some(known) = &candidate.known {
+                    run.counts.deleted += 1;
+                    let Keyed { key, digest, .. } = &candidate.keyed;
+                    draft.page.differences.push(progress.deletion(key.clone(), *digest, known));
+                }
+                return None;
+            }
+            Ok(Outcome::Part(part)) => part,
+        };
+        let place = place(&part);
+        let own = candidate.owns(&place);
+        if !own {
+            let canonical = short_digest(&[&place.0.to_string(), &place.1]);
+            let free = progress.claim(canonical, short_digest(&[&candidate.keyed.key]));
+            match taken.get(&place) {
+                Some(Claim::Stored { connection, source_key }) => {
+                    run.counts.conflicts += 1;
+                    return Some(Reason::owned(run, &place.0, connection, source_key));
+                }
+                Some(Claim::Staged { source_key }) if *source_key != candidate.keyed.key => {
+                    return Some(Reason::claimed(run, &place.0));
+                }
+                _ if !free => return Some(Reason::claimed(run, &place.0)),
+                _ => {}
+            }
         }
-        run.pages += 1;
-        Ok(page.page)
+        if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content, self.price_change)) {
+            run.counts.price_jumps += 1;
+        }
+        draft.mended(candidate.rejected);
+        let shops = self.shops(run, &part);
+        draft.differ(run, progress, candidate, *part, shops, own);
+        None
     }
 
     /// Takes out what is known as it is, taken or rejected; what is left has to be mapped.
@@ -222,22 +200,23 @@ impl Comparer<'_> {
         &self,
         run: &mut Run,
         progress: &mut Progress,
-        page: &mut Draft,
+        draft: &mut Draft,
         records: Vec<Keyed>,
     ) -> Result<Vec<Candidate>, SyncError> {
-        let keys: Vec<String> = records.iter().map(|r| r.key.clone()).collect();
-        let known = self.store.known(run.source, &keys).await?;
+        let rows: Vec<(&str, [u8; 16])> = records.iter().map(|r| (r.key.as_str(), r.digest)).collect();
+        let known = self.store.recognise(run.source, &rows).await?;
         let rejections = if progress.rejections {
+            let keys: Vec<String> = records.iter().map(|r| r.key.clone()).collect();
             self.store.known_rejections(run.source, &keys).await?
         } else {
-            vec![None; keys.len()]
+            vec![None; records.len()]
         };
+        let staged = self.staged_keys(run, &records, &known).await?;
         let mut candidates = Vec::new();
-        let newest = if run.complete { HashMap::new() } else { newest(&keys) };
+        let newest = if run.complete { HashMap::new() } else { newest(&records) };
         for (at, ((keyed, known), rejected)) in records.into_iter().zip(known).zip(rejections).enumerate() {
             if let Some(rejected) = rejected {
-                page.seen.insert(REJECTIONS | rejected.id.unsigned_abs());
-                progress.seen.insert(REJECTIONS | rejected.id.unsigned_abs());
+                progress.see_rejection(rejected.id, &mut draft.seen);
             }
             let same_rejection = rejected.is_some_and(|r| r.digest == keyed.digest);
             if keyed.unreadable.is_some() {
@@ -245,7 +224,7 @@ impl Comparer<'_> {
                 if same_rejection {
                     run.counts.rejected += 1;
                 } else {
-                    page.reject(run, keyed, None, String::new());
+                    draft.reject(run, &keyed, Reason::row(String::new()));
                 }
                 continue;
             }
@@ -253,41 +232,59 @@ impl Comparer<'_> {
                 // Of changes the newest counts.
                 continue;
             }
-            let source_key = short_digest(&[&keyed.key]);
-            if progress.resumed || progress.staged.contains(&source_key) {
-                page.page.replaced.push(keyed.key.clone());
+            if !run.complete && progress.staged {
+                draft.page.replaced.push(keyed.key.clone());
             }
             let twice = run.complete
                 && match &known {
                     // In a first load whatever is stored came from this very run.
-                    Some(known) => run.loading || progress.has_part(known.id),
-                    None => !progress.is_new(source_key),
+                    Recognised::Same(id) => run.loading || progress.has_part(*id),
+                    Recognised::Other(known) => run.loading || progress.has_part(known.id),
+                    Recognised::New => staged.contains(&keyed.key) || !progress.is_new(short_digest(&[&keyed.key])),
                 };
             if twice {
-                let reason = format!("the key '{}' is there twice; the first record is taken", keyed.key);
-                let keyed = Keyed { key: keyed.place.to_string(), ..keyed };
-                page.reject(run, keyed, Some(AGAIN), reason);
+                draft.reject_twice(run, &keyed);
                 continue;
             }
-            if let Some(known) = &known {
-                page.seen.insert(known.id.unsigned_abs());
-                progress.seen.insert(known.id.unsigned_abs());
-                if known.source_hash == keyed.digest {
+            let known = match known {
+                Recognised::New => None,
+                Recognised::Same(id) => {
+                    progress.see_part(id, &mut draft.seen);
                     run.counts.unchanged += 1;
-                    page.mended(rejected);
+                    draft.mended(rejected);
                     continue;
                 }
-            }
+                Recognised::Other(known) => {
+                    progress.see_part(known.id, &mut draft.seen);
+                    Some(known)
+                }
+            };
             if same_rejection {
                 run.counts.rejected += 1;
                 continue;
             }
-            if !run.complete {
-                progress.staged.insert(source_key);
-            }
             candidates.push(Candidate { keyed, known, rejected });
         }
+        progress.staged |= !candidates.is_empty();
         Ok(candidates)
+    }
+
+    /// Of the source keys that the store lacks: those that committed pages of the run have staged.
+    async fn staged_keys(
+        &self,
+        run: &Run,
+        records: &[Keyed],
+        known: &[Recognised],
+    ) -> Result<HashSet<String>, SyncError> {
+        if !run.complete || run.loading || run.pages == 0 {
+            return Ok(HashSet::new());
+        }
+        let new = records.iter().zip(known).filter(|(_, known)| matches!(known, Recognised::New));
+        let new: Vec<&str> = new.map(|(keyed, _)| keyed.key.as_str()).collect();
+        if new.is_empty() {
+            return Ok(HashSet::new());
+        }
+        Ok(self.store.staged_keys(&run.id, &new).await?.into_iter().collect())
     }
 
     /// Of a customer: the shops that it belongs to.
@@ -296,7 +293,7 @@ impl Comparer<'_> {
     }
 
     /// Maps the candidates on a thread of their own: mapping is computation.
-    async fn map(&self, candidates: Vec<Candidate>) -> Result<Vec<(Candidate, Result<Outcome, String>)>, SyncError> {
+    async fn map(&self, candidates: Vec<Candidate>) -> Result<MappedPage, SyncError> {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
@@ -314,35 +311,37 @@ impl Comparer<'_> {
         .map_err(|_| SyncError::Stopped("the mapping"))
     }
 
-    /// Connection and source key of whoever has the canonical keys that are new to their records.
-    async fn owners(
-        &self,
-        kind: PartKind,
-        mapped: &[(Candidate, Result<Outcome, String>)],
-    ) -> Result<HashMap<(Key, String), (String, String)>, SyncError> {
-        let wanted: Vec<(Key, String)> = mapped
-            .iter()
-            .filter_map(|(candidate, outcome)| match outcome {
-                Ok(Outcome::Part(part)) => {
-                    let place = place(part);
-                    (!candidate.owns(&place)).then_some(place)
-                }
-                _ => None,
-            })
-            .collect();
+    /// Whoever has the canonical keys that are new to their records.
+    async fn owners(&self, run: &Run, mapped: &MappedPage) -> Result<HashMap<(Key, String), Claim>, SyncError> {
+        let wanted = claims(mapped);
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let owners = self.store.owners(kind, &wanted).await?;
+        let owners = self.store.owners(run.kind, &wanted).await?;
         let found = wanted.into_iter().zip(owners).filter_map(|(place, owner)| Some((place, owner?)));
-        Ok(found.map(|(place, owner)| (place, (owner.connection, owner.source_key))).collect())
+        Ok(found
+            .map(|(place, owner)| (place, Claim::Stored { connection: owner.connection, source_key: owner.source_key }))
+            .collect())
+    }
+
+    /// The records of committed pages of the run that claim canonical keys already.
+    async fn staged_claims(&self, run: &Run, mapped: &MappedPage) -> Result<Vec<((Key, String), Claim)>, SyncError> {
+        if run.loading || run.pages == 0 {
+            return Ok(Vec::new());
+        }
+        let wanted = claims(mapped);
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let staged = self.store.staged_claims(&run.id, &wanted).await?;
+        Ok(staged.into_iter().map(|(place, source_key)| (place, Claim::Staged { source_key })).collect())
     }
 
     /// The stored contents of the price agreements that are about to change.
     async fn stored_prices(
         &self,
         kind: PartKind,
-        mapped: &[(Candidate, Result<Outcome, String>)],
+        mapped: &MappedPage,
     ) -> Result<HashMap<Key, serde_json::Value>, SyncError> {
         if kind != PartKind::PriceAgreement {
             return Ok(HashMap::new());
@@ -352,8 +351,51 @@ impl Comparer<'_> {
             .filter(|(_, outcome)| matches!(outcome, Ok(Outcome::Part(_))))
             .filter_map(|(candidate, _)| candidate.known.as_ref().map(|k| k.key.clone()))
             .collect();
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
         let parts = self.store.parts(kind.entity(), &keys).await?;
         Ok(parts.into_iter().map(|part| (part.key, part.content)).collect())
+    }
+}
+
+/// Who has a canonical key.
+enum Claim {
+    /// A stored part.
+    Stored { connection: String, source_key: String },
+    /// A record of a page that is committed.
+    Staged { source_key: String },
+}
+
+/// The places that mapped records take anew.
+fn claims(mapped: &MappedPage) -> Vec<(Key, String)> {
+    let part = |(candidate, outcome): &(Candidate, Result<Outcome, String>)| match outcome {
+        Ok(Outcome::Part(part)) => Some(place(part)).filter(|place| !candidate.owns(place)),
+        _ => None,
+    };
+    mapped.iter().filter_map(part).collect()
+}
+
+/// Why a record is not taken.
+struct Reason {
+    message: String,
+    /// Whether it lies outside the row, so that the row is tried again each time.
+    again: bool,
+}
+
+impl Reason {
+    fn row(message: String) -> Self {
+        Self { message, again: false }
+    }
+
+    fn claimed(run: &Run, key: &Key) -> Self {
+        Self { message: format!("another record of this run is {} {key} already", run.kind), again: true }
+    }
+
+    fn owned(run: &Run, key: &Key, connection: &str, source_key: &str) -> Self {
+        let kind = run.kind;
+        let message = format!("{kind} {key} belongs to the record '{source_key}' of connection '{connection}' already");
+        Self { message, again: true }
     }
 }
 
@@ -364,17 +406,38 @@ struct Draft {
 }
 
 impl Draft {
+    fn begin(run: &mut Run, records: &[Keyed]) -> Self {
+        run.counts.read += records.len() as u64;
+        Self { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } }
+    }
+
+    fn end(self, run: &mut Run) -> Compared {
+        run.pages += 1;
+        let seen = if run.complete && !run.loading { self.seen } else { RoaringTreemap::new() };
+        Compared { run: run.clone(), page: self.page, seen, fresh: None }
+    }
+
     /// Notes a record that is not taken, for the reason given or, where it could not be read, for that one.
-    fn reject(&mut self, run: &mut Run, keyed: Keyed, digest: Option<[u8; 16]>, reason: String) {
+    fn reject(&mut self, run: &mut Run, keyed: &Keyed, reason: Reason) {
+        self.reject_as(run, keyed, keyed.key.clone(), reason);
+    }
+
+    /// Notes a record whose key another one of the source has.
+    fn reject_twice(&mut self, run: &mut Run, keyed: &Keyed) {
+        let message = format!("the key '{}' is there twice; the first record is taken", keyed.key);
+        self.reject_as(run, keyed, keyed.place.to_string(), Reason { message, again: true });
+    }
+
+    fn reject_as(&mut self, run: &mut Run, keyed: &Keyed, source_key: String, reason: Reason) {
         run.counts.rejected += 1;
         self.page.rejections.push(Rejection {
             id: 0,
             source: run.source,
             run: run.id.clone(),
-            source_key: keyed.key,
-            digest: digest.unwrap_or(keyed.digest),
+            source_key,
+            digest: if reason.again { AGAIN } else { keyed.digest },
             place: keyed.place.to_string(),
-            reason: keyed.unreadable.unwrap_or(reason),
+            reason: keyed.unreadable.clone().unwrap_or(reason.message),
             record: keyed.fields.to_json(),
             at: Timestamp::now(),
         });
@@ -388,7 +451,7 @@ impl Draft {
         &mut self,
         run: &mut Run,
         progress: &mut Progress,
-        candidate: Candidate,
+        candidate: &Candidate,
         part: Mapped,
         shops: Option<Vec<String>>,
         own: bool,
@@ -397,7 +460,7 @@ impl Draft {
         let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
         if let Some(known) = known.as_ref().filter(|_| !own) {
             // The record has another canonical key now: the old part goes, a new one comes.
-            self.page.differences.push(progress.deletion(key.clone(), digest, known));
+            self.page.differences.push(progress.deletion(key.clone(), *digest, known));
         }
         match (unchanged, known.is_some()) {
             (true, _) => run.counts.unchanged += 1,
@@ -407,7 +470,7 @@ impl Draft {
         self.page.differences.push(Difference {
             position: progress.next(),
             operation: if unchanged { Operation::Recognise } else { Operation::Upsert },
-            source_key: key,
+            source_key: key.clone(),
             key: Key::new(part.company, part.identity.number),
             part: part.identity.part,
             who: part.identity.who,
@@ -416,16 +479,16 @@ impl Draft {
             raw: None,
             turn: None,
             content: (!unchanged).then_some(part.content),
-            before: known.filter(|_| own).map(|k| k.hash),
+            before: known.as_ref().filter(|_| own).map(|k| k.hash),
             after: Some(part.hash),
-            source_hash: digest,
+            source_hash: *digest,
         });
     }
 }
 
 /// Where the newest record of each key stands.
-fn newest(keys: &[String]) -> HashMap<String, usize> {
-    keys.iter().enumerate().map(|(at, key)| (key.clone(), at)).collect()
+fn newest(records: &[Keyed]) -> HashMap<String, usize> {
+    records.iter().enumerate().map(|(at, keyed)| (keyed.key.clone(), at)).collect()
 }
 
 /// A part's canonical key and its identifier within the entity.
@@ -440,13 +503,4 @@ fn short_digest(texts: &[&str]) -> u64 {
         hasher.update(text.as_bytes());
     }
     u64::from_le_bytes(first(hasher.finalize().as_bytes()))
-}
-
-fn bytes(seen: &RoaringTreemap) -> Result<Vec<u8>, SyncError> {
-    if seen.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut bytes = Vec::with_capacity(seen.serialized_size());
-    seen.serialize_into(&mut bytes).map_err(|_| SyncError::Stopped("the list of seen parts"))?;
-    Ok(bytes)
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use roaring::RoaringTreemap;
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
 use super::error::SyncError;
+use super::flow::Flow;
 use super::guard::{Verdict, judge};
 use super::keyed::Keyer;
-use super::page::{Comparer, Progress};
+use super::page::Comparer;
+use super::progress::{Progress, bytes};
 use super::scope::Scopes;
 use crate::config::Guard;
 use crate::connector::Verify;
@@ -107,7 +110,6 @@ struct Execution {
 impl Execution {
     async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         let (mut run, mut progress, skip) = self.begin().await?;
-        let stored = self.store.count(self.source.id).await?;
         match self.read(&mut run, &mut progress, skip, reader, verify).await {
             Ok(()) => {}
             Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
@@ -120,7 +122,7 @@ impl Execution {
             }
         }
         self.supersede(&run).await?;
-        if let Verdict::Hold(reason) = self.judge(&run, stored) {
+        if let Verdict::Hold(reason) = self.judge(&run).await? {
             run.state = RunState::Held;
             run.reason = Some(reason);
             run.ended_at = Some(Timestamp::now());
@@ -137,12 +139,11 @@ impl Execution {
 
     async fn rehearse(mut self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         self.stores = false;
-        let stored = self.store.count(self.source.id).await?;
         let mut run = self.run(false);
         let mut progress = Progress::new(self.has_rejections().await?);
         self.read(&mut run, &mut progress, 0, reader, verify).await?;
         run.state = RunState::Done;
-        if let Verdict::Hold(reason) = self.judge(&run, stored) {
+        if let Verdict::Hold(reason) = self.judge(&run).await? {
             run.state = RunState::Held;
             run.reason = Some(reason);
         }
@@ -151,9 +152,15 @@ impl Execution {
     }
 
     /// A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
-    fn judge(&self, run: &Run, stored: u64) -> Verdict {
-        let first = self.source.verified_at.is_none() && run.counts.read > 0;
-        if first { Verdict::Apply } else { judge(&self.guard, &run.counts, stored, run.complete) }
+    async fn judge(&self, run: &Run) -> Result<Verdict, SyncError> {
+        if self.source.verified_at.is_none() && run.counts.read > 0 {
+            return Ok(Verdict::Apply);
+        }
+        // Counting millions takes as long as recognising some thousand: only where the shares can matter.
+        let counts = run.counts;
+        let matters = counts.read == 0 || counts.deleted.max(counts.updated) >= self.guard.floor;
+        let stored = if matters { self.store.count(self.source.id).await? } else { 0 };
+        Ok(judge(&self.guard, &counts, stored, run.complete))
     }
 
     async fn has_rejections(&self) -> Result<bool, SyncError> {
@@ -216,12 +223,11 @@ impl Execution {
         reader: Box<dyn Reader>,
         verify: Verify,
     ) -> Result<(), SyncError> {
-        let (read, mut records) = mpsc::channel(AHEAD);
+        let (read, records) = mpsc::channel(AHEAD);
         let (mapping, setting) = (Arc::clone(&self.mapping), self.setting.clone());
-        let reading = tokio::task::spawn_blocking(move || Keyer::new(&mapping, &setting).read(reader, skip, &read));
-
-        // Reading, comparing and storing overlap; a page is committed with the run's counts as of that page.
-        let (done, mut pages) = mpsc::channel::<(Run, Page)>(AHEAD);
+        let rows = self.store.rows_of_a_page();
+        let reading =
+            tokio::task::spawn_blocking(move || Keyer::new(&mapping, &setting).read(reader, skip, rows, &read));
         let comparer = Comparer {
             store: &self.store,
             mapping: &self.mapping,
@@ -229,35 +235,8 @@ impl Execution {
             scopes: &self.scopes,
             price_change: self.guard.price_change,
         };
-        let comparing = async {
-            let done = done;
-            while let Some(records) = records.recv().await {
-                let page = comparer.compare(run, progress, records).await?;
-                if done.send((run.clone(), page)).await.is_err() {
-                    break;
-                }
-            }
-            Ok::<(), SyncError>(())
-        };
-        let storing = async {
-            let mut superseded = 0;
-            while let Some((run, page)) = pages.recv().await {
-                if !self.stores {
-                    continue;
-                }
-                if run.loading {
-                    superseded += self.store.commit_load(&self.lease, &run, &page).await?.superseded;
-                } else {
-                    self.store.commit_page(&self.lease, &run, &page).await?;
-                }
-                if *self.stop.borrow() {
-                    return Err(SyncError::Interrupted);
-                }
-            }
-            Ok(superseded)
-        };
-        let ((), superseded) = tokio::try_join!(comparing, storing)?;
-        run.counts.superseded += superseded;
+        let flow = Flow { store: &self.store, lease: &self.lease, comparer, stores: self.stores, stop: &self.stop };
+        flow.execute(run, progress, records).await?;
         reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
         let verified =
             tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
@@ -303,7 +282,7 @@ impl Execution {
             let Some(last) = living.last() else { return Ok(()) };
             after.clone_from(&last.source_key);
             let mut page = Page { number: run.pages, ..Page::default() };
-            let mut absent = Vec::new();
+            let mut seen = RoaringTreemap::new();
             for stored in living {
                 if progress.has_part(stored.id) {
                     continue;
@@ -315,7 +294,7 @@ impl Execution {
                     key: stored.key,
                     part: stored.part,
                 };
-                absent.push(stored.id);
+                progress.see_part(stored.id, &mut seen);
                 page.differences.push(progress.deletion(stored.source_key, known.hash, &known));
             }
             if page.differences.is_empty() {
@@ -324,7 +303,7 @@ impl Execution {
             run.counts.deleted += page.differences.len() as u64;
             run.pages += 1;
             // A run that goes on from here does not stage them once more.
-            page.seen = progress.note_seen(&absent)?;
+            page.seen = bytes(&seen)?;
             if self.stores {
                 self.store.commit_page(&self.lease, run, &page).await?;
             }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
-use super::super::{Known, ListQuery, Owned, Part, Parts, Result, Source, SourceId, Stored};
-use super::statement::Sql;
-use super::{LOOKUP, SqlStore, rows};
+use super::super::{ListQuery, Owned, Part, Parts, Recognised, Result, Source, SourceId, Stored};
+use super::statement::{Engine, Sql};
+use super::{LOOKUP, SqlStore, recognise, rows};
+use crate::model::hash::ContentHash;
 use crate::model::{Entity, Key, PartKind};
 
 #[async_trait]
@@ -39,17 +40,15 @@ impl Parts for SqlStore {
             .collect()
     }
 
-    async fn known(&self, source: SourceId, keys: &[String]) -> Result<Vec<Option<Known>>> {
-        let mut found = HashMap::with_capacity(keys.len());
-        for chunk in keys.chunks(LOOKUP) {
-            let mut query =
-                self.sql("SELECT source_key, id, source_hash, hash, company, number, part FROM part WHERE source = ");
-            query.push_bind(source).push(" AND ").push_in("source_key", chunk);
-            for row in query.fetch_all(&mut self.reader().await?).await? {
-                found.insert(row.get::<String>("source_key")?, rows::known(&row)?);
-            }
+    fn rows_of_a_page(&self) -> usize {
+        match self.engine() {
+            Engine::Sqlite => 2000,
+            Engine::Postgres => 5000,
         }
-        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn recognise(&self, source: SourceId, rows: &[(&str, ContentHash)]) -> Result<Vec<Recognised>> {
+        recognise::recognise(&mut self.reader().await?, source, rows).await
     }
 
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>> {

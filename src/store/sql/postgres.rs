@@ -3,7 +3,6 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use super::super::{Result, StoreError};
-use super::statement::Argument;
 use super::{BUSY, OpenOptions, Pools, check_version};
 use crate::config::PostgresUrl;
 
@@ -60,53 +59,72 @@ pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools>
 /// How much of a copy is sent at once.
 const SENT: usize = 1 << 20;
 
-/// Copies rows into a table, in PostgreSQL's binary form; how many.
+/// Copies rows into a table, in PostgreSQL's binary form; how many. `columns` is how many values `write` writes of each.
 /// <https://www.postgresql.org/docs/current/sql-copy.html>
-pub(super) async fn copy<const N: usize>(
+pub(super) async fn copy<T>(
     connection: &mut PgConnection,
     table: &str,
-    rows: impl Iterator<Item = [Argument; N]>,
+    columns: i16,
+    rows: &[T],
+    mut write: impl FnMut(&mut CopyRow, &T),
 ) -> Result<u64> {
     const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-    let columns = i16::try_from(N).unwrap_or(i16::MAX);
     let mut copy = connection.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
-    let mut bytes = Vec::with_capacity(SENT + SENT / 4);
-    bytes.extend_from_slice(HEADER);
-    for row in rows {
-        bytes.extend_from_slice(&columns.to_be_bytes());
-        for value in &row {
-            write_binary(&mut bytes, value);
-        }
-        if bytes.len() >= SENT {
-            copy.send(bytes.as_slice()).await?;
-            bytes.clear();
+    let mut row = CopyRow { bytes: Vec::with_capacity(SENT + SENT / 4) };
+    row.bytes.extend_from_slice(HEADER);
+    for value in rows {
+        row.bytes.extend_from_slice(&columns.to_be_bytes());
+        write(&mut row, value);
+        if row.bytes.len() >= SENT {
+            copy.send(row.bytes.as_slice()).await?;
+            row.bytes.clear();
         }
     }
-    bytes.extend_from_slice(&(-1_i16).to_be_bytes());
-    copy.send(bytes.as_slice()).await?;
+    row.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+    copy.send(row.bytes.as_slice()).await?;
     Ok(copy.finish().await?)
 }
 
-fn write_binary(bytes: &mut Vec<u8>, value: &Argument) {
-    let value: Option<&[u8]> = match value {
-        Argument::Integer(Some(number)) => {
-            bytes.extend_from_slice(&8_i32.to_be_bytes());
-            bytes.extend_from_slice(&number.to_be_bytes());
-            return;
+/// A row that is being copied.
+#[derive(Debug)]
+pub(super) struct CopyRow {
+    bytes: Vec<u8>,
+}
+
+impl CopyRow {
+    /// A whole number.
+    pub(super) fn integer(&mut self, value: impl Into<Option<i64>>) {
+        match value.into() {
+            Some(value) => self.value(&value.to_be_bytes()),
+            None => self.null(),
         }
-        Argument::Truth(truth) => Some(if *truth { &[1] } else { &[0] }),
-        Argument::Text(text) => text.as_deref().map(str::as_bytes),
-        Argument::Bytes(value) => value.as_deref(),
-        // Lists are no values of a column.
-        Argument::Integer(None) | Argument::Integers(_) | Argument::Texts(_) | Argument::ByteStrings(_) => None,
-    };
-    // A value beyond 2 GiB cannot come here: the readers stop far below.
-    match value.and_then(|value| Some((i32::try_from(value.len()).ok()?, value))) {
-        Some((length, value)) => {
-            bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(value);
+    }
+
+    /// A text.
+    pub(super) fn text<'t>(&mut self, value: impl Into<Option<&'t str>>) {
+        match value.into() {
+            Some(value) => self.value(value.as_bytes()),
+            None => self.null(),
         }
-        None => bytes.extend_from_slice(&(-1_i32).to_be_bytes()),
+    }
+
+    /// A row of bytes.
+    pub(super) fn bytes<'t>(&mut self, value: impl Into<Option<&'t [u8]>>) {
+        match value.into() {
+            Some(value) => self.value(value),
+            None => self.null(),
+        }
+    }
+
+    fn null(&mut self) {
+        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+    }
+
+    fn value(&mut self, value: &[u8]) {
+        // The readers stop far below 2 GiB; a longer value would be refused by the server as no row.
+        let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(value);
     }
 }
 

@@ -13,6 +13,7 @@ use super::super::{
 use super::session::Session;
 use super::statement::{Argument, Sql};
 use super::{LOOKUP, SqlStore, lease, rows, stage, write};
+use crate::model::Key;
 
 /// Rejections of one statement.
 const REJECTIONS: usize = 500;
@@ -166,6 +167,35 @@ impl Runs for SqlStore {
 
     async fn staged(&self, run: &str, after: i64, limit: u32) -> Result<Vec<Difference>> {
         stage::staged(&mut self.reader().await?, run, after, limit).await
+    }
+
+    async fn staged_keys(&self, run: &str, keys: &[&str]) -> Result<Vec<String>> {
+        let mut staged = Vec::new();
+        for chunk in keys.chunks(LOOKUP) {
+            let mut sql = self.sql("SELECT source_key FROM staged WHERE run = ");
+            sql.push_bind(run).push(" AND ").push_in("source_key", chunk);
+            for row in sql.fetch_all(&mut self.reader().await?).await? {
+                staged.push(row.get("source_key")?);
+            }
+        }
+        Ok(staged)
+    }
+
+    async fn staged_claims(&self, run: &str, keys: &[(Key, String)]) -> Result<Vec<((Key, String), String)>> {
+        let mut claims = Vec::new();
+        for chunk in keys.chunks(LOOKUP / 3) {
+            let rows = chunk.iter().map(|(key, part)| [key.company.clone(), key.number.clone(), part.clone()]);
+            let mut sql = Sql::with_rows(self.engine(), "k", ["company", "number", "part"], rows);
+            sql.push(
+                "SELECT s.company, s.number, s.part, s.source_key FROM k CROSS JOIN staged s WHERE s.company = k.company \
+                 AND s.number = k.number AND s.part = k.part AND s.operation = 'upsert' AND s.before IS NULL AND s.run = ",
+            );
+            sql.push_bind(run);
+            for row in sql.fetch_all(&mut self.reader().await?).await? {
+                claims.push(((rows::key(&row)?, row.get("part")?), row.get("source_key")?));
+            }
+        }
+        Ok(claims)
     }
 
     async fn rejections(&self, source: Option<SourceId>, after: i64, limit: u32) -> Result<Vec<Rejection>> {

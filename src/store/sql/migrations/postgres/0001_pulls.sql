@@ -122,6 +122,7 @@ CREATE TABLE staged (
     PRIMARY KEY (run, position)
 );
 CREATE INDEX staged_key ON staged (run, source_key);
+CREATE INDEX staged_claim ON staged (run, company, number, part);
 
 CREATE TABLE seen (
     run    TEXT COLLATE "C" NOT NULL,
