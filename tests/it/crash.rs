@@ -17,7 +17,7 @@ use crate::support::export::{Export, mix};
 use crate::support::store::{Engine, LEASE, Place, TestStore};
 
 /// Customers of the export: some thousand records with all that is about them.
-const CUSTOMERS: u64 = 120;
+const CUSTOMERS: u64 = 80;
 /// How often the program is killed before it may finish a night.
 const KILLS: u64 = 3;
 /// Nights after which the stores begin empty again, so that first loads are killed as well.

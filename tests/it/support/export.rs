@@ -104,11 +104,11 @@ impl Export {
             "prijsafspraken.csv",
             "Regelnr;Afspraaknr;Soort klant;Klantcode;Soort artikel;Artikelcode;Soort afspraak;Waarde;Valuta;Eenheid;\
              Prijs per;Vanaf aantal;Staffelsoort;Minimumbedrag;Geldig vanaf;Geldig tot;Prioriteit;Combineerbaar",
-            n * 10,
+            n * 20,
             |row, version| {
                 format!(
                     "{row};CT;K;{};A;P{};N;{},{version:02};EUR;ST;1;1;V;;;;10;N",
-                    row / 10 + 10_000,
+                    row / 20 + 10_000,
                     row % 97,
                     1 + row % 9
                 )
