@@ -61,6 +61,11 @@ impl Progress {
         self.seen.contains(id.unsigned_abs())
     }
 
+    /// How many stored parts are seen.
+    pub fn parts(&self) -> u64 {
+        self.seen.rank(REJECTIONS - 1)
+    }
+
     /// Notes a stored part as seen, here and in what a page has seen.
     pub fn see_part(&mut self, id: i64, page: &mut RoaringTreemap) {
         self.seen.insert(id.unsigned_abs());
