@@ -201,7 +201,10 @@ impl Comparer<'_> {
                 page.reject(run, candidate.keyed, Some(AGAIN), reason);
                 continue;
             }
-            if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content, self.price_change)) {
+            if prices
+                .get(&place.0)
+                .is_some_and(|before| prices::jumps(before, &part.content.value(), self.price_change))
+            {
                 run.counts.price_jumps += 1;
             }
             page.mended(candidate.rejected);
@@ -290,7 +293,7 @@ impl Comparer<'_> {
 
     /// Of a customer: the shops that it belongs to.
     fn shops(&self, run: &Run, part: &Mapped) -> Option<Vec<String>> {
-        (run.kind == PartKind::Customer).then(|| self.scopes.of(&run.connection, &part.company, &part.content))
+        (run.kind == PartKind::Customer).then(|| self.scopes.of(&run.connection, &part.company, &part.content.value()))
     }
 
     /// Maps the candidates on a thread of their own: mapping is computation.
@@ -392,7 +395,7 @@ impl Draft {
         own: bool,
     ) {
         let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
-        let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
+        let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.content.hash());
         if let Some(known) = known.as_ref().filter(|_| !own) {
             // The record has another canonical key now: the old part goes, a new one comes.
             self.page.differences.push(progress.deletion(key.clone(), digest, known));
@@ -411,9 +414,9 @@ impl Draft {
             who: part.identity.who,
             what: part.identity.what,
             shops,
-            content: (!unchanged).then_some(part.content),
             before: known.filter(|_| own).map(|k| k.hash),
-            after: Some(part.hash),
+            after: Some(part.content.hash()),
+            content: (!unchanged).then_some(part.content),
             source_hash: digest,
         });
     }

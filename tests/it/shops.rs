@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tradebridge::config::Scope;
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Entity, Key, PartKind, identity};
+use tradebridge::model::{Content, Entity, Key, PartKind, identity};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
     Condition, Difference, Feed, Judged, Keys, Listing, Operation, Page, Parts, Run, RunCounts, RunState, Runs, Shops,
@@ -93,7 +93,7 @@ impl Erp {
             before,
             after: Some(content_hash(&content)),
             source_hash: content_hash(&content),
-            content: Some(content),
+            content: Some(Content::of_text(content.to_string())),
             shops: shops.map(|s| s.iter().map(|s| (*s).to_owned()).collect()),
         }
     }

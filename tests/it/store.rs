@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Entity, Key, PartKind};
+use tradebridge::model::{Content, Entity, Key, PartKind};
 use tradebridge::store::sqlite::SqliteStore;
 use tradebridge::store::{
     Difference, Feed, KnownRejection, ListQuery, Operation, Page, Parts, Rejection, Run, RunCounts, RunFilter,
@@ -86,7 +86,7 @@ fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: O
         part: part.to_owned(),
         who: None,
         what: None,
-        content: Some(content.clone()),
+        content: Some(Content::of_text(content.to_string())),
         before: before.map(content_hash),
         after: Some(content_hash(content)),
         source_hash: content_hash(content),

@@ -5,7 +5,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
 use super::super::{Applied, Difference, Operation, Result, Run};
 use super::{LOOKUP, members};
-use crate::model::PartKind;
+use crate::model::{Content, PartKind};
 
 /// Rows of one insert: at most 17 columns each, within SQLite's 32,766 bound values.
 const INSERT: usize = 200;
@@ -74,7 +74,7 @@ async fn insert(tx: &mut SqliteConnection, run: &Run, differences: &[Difference]
             .push_bind(d.part.clone())
             .push_bind(d.who.clone())
             .push_bind(d.what.clone())
-            .push_bind(d.content.as_ref().map(ToString::to_string))
+            .push_bind(d.content.as_ref().map(|content| content.as_str().to_owned()))
             .push_bind(d.after.map(|h| h.to_vec()))
             .push_bind(d.source_hash.to_vec())
             .push_bind(run.id.clone())
@@ -110,7 +110,7 @@ async fn one(tx: &mut SqliteConnection, run: &Run, d: &Difference, sequence: &mu
         .bind(number)
         .bind(d.who.clone())
         .bind(d.what.clone())
-        .bind(d.content.as_ref().map(ToString::to_string))
+        .bind(d.content.as_ref().map(|content| content.as_str().to_owned()))
         .bind(d.after.map(|h| h.to_vec()))
         .bind(d.source_hash.to_vec())
         .bind(run.id.clone())
@@ -188,7 +188,7 @@ pub(super) async fn staged(
             part: row.try_get("part")?,
             who: row.try_get("who")?,
             what: row.try_get("what")?,
-            content: row.try_get::<Option<String>, _>("content")?.as_deref().map(super::rows::json).transpose()?,
+            content: row.try_get::<Option<String>, _>("content")?.map(Content::of_text),
             before: hash("before")?,
             after: hash("after")?,
             source_hash: super::rows::hash(&row.try_get::<Vec<u8>, _>("source_hash")?)?,
@@ -230,7 +230,7 @@ pub(super) async fn stage(tx: &mut SqliteConnection, run: &str, differences: &[D
                 .push_bind(d.part.clone())
                 .push_bind(d.who.clone())
                 .push_bind(d.what.clone())
-                .push_bind(d.content.as_ref().map(ToString::to_string))
+                .push_bind(d.content.as_ref().map(|content| content.as_str().to_owned()))
                 .push_bind(d.before.map(|h| h.to_vec()))
                 .push_bind(d.after.map(|h| h.to_vec()))
                 .push_bind(d.source_hash.to_vec())

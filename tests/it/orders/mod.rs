@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tradebridge::config::{Retry, Shop};
 use tradebridge::connector::{CreateClass, Created, Found};
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Key, PartKind};
+use tradebridge::model::{Content, Key, PartKind};
 use tradebridge::orders::{
     Accepted, Actor, CustomerScope, Desk, Intake, IntakeError, OrderTarget, Orders, Target, Targets,
 };
@@ -379,7 +379,7 @@ impl Bridge {
             who: None,
             what: None,
             shops: None,
-            content: Some(content),
+            content: Some(Content::of_text(content.to_string())),
             before: known[0].as_ref().map(|known| known.hash),
             after: Some(hash),
             source_hash: hash,
