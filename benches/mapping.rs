@@ -122,11 +122,18 @@ fn main() {
 }
 
 fn rate(records: &[Fields], map: impl Fn(&Fields) -> (String, Content)) -> f64 {
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), used());
     for record in records {
         black_box(map(black_box(record)));
     }
-    records.len() as f64 / begun.elapsed().as_secs_f64()
+    let seconds = used.zip(crate::used()).map_or(begun.elapsed().as_secs_f64(), |(before, after)| after - before);
+    records.len() as f64 / seconds
+}
+
+/// The time that this thread has had a core, in seconds: on a busy machine the clock tells little. Linux says it.
+fn used() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
 }
 
 struct Lookups {
