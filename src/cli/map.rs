@@ -228,7 +228,7 @@ fn apply(mapping: &AnyMapping, setting: &Setting, (record, given): Given) -> Tri
             outcome: "part",
             company: Some(mapped.company),
             number: Some(mapped.identity.number),
-            mapped: Some(mapped.content),
+            mapped: Some(mapped.content.value()),
             ..tried
         },
         Ok(Outcome::Deleted) => Tried { outcome: "deleted", ..tried },

@@ -257,7 +257,9 @@ fn shown(previewed: Previewed) -> PreviewRecord {
     let Previewed { place, source, outcome, stored } = previewed;
     let blank = PreviewRecord { place, source, outcome: PreviewOutcome::Skipped, mapped: None, reason: None, stored };
     match outcome {
-        Ok(Outcome::Part(part)) => PreviewRecord { outcome: PreviewOutcome::Part, mapped: Some(part.content), ..blank },
+        Ok(Outcome::Part(part)) => {
+            PreviewRecord { outcome: PreviewOutcome::Part, mapped: Some(part.content.value()), ..blank }
+        }
         Ok(Outcome::Skipped) => blank,
         Ok(Outcome::Deleted) => PreviewRecord { outcome: PreviewOutcome::Deleted, ..blank },
         Err(reason) => PreviewRecord { outcome: PreviewOutcome::Rejected, reason: Some(reason), ..blank },

@@ -17,10 +17,10 @@ pub(super) struct NumberFormat {
 impl NumberFormat {
     /// The format of an example: `1234.56`, `1234,56`, `1.234,56`, `1,234.56`, `1 234,56`, `1'234.56`.
     pub fn of(example: &str) -> Option<Self> {
-        let marks: Vec<char> = example.chars().filter(|c| !c.is_ascii_digit()).collect();
-        match marks[..] {
-            [decimal @ ('.' | ',')] => Some(Self { thousands: None, decimal }),
-            [thousands @ ('.' | ',' | ' ' | '\''), decimal @ ('.' | ',')] if thousands != decimal => {
+        let mut marks = example.chars().filter(|c| !c.is_ascii_digit());
+        match (marks.next(), marks.next(), marks.next()) {
+            (Some(decimal @ ('.' | ',')), None, None) => Some(Self { thousands: None, decimal }),
+            (Some(thousands @ ('.' | ',' | ' ' | '\'')), Some(decimal @ ('.' | ',')), None) if thousands != decimal => {
                 Some(Self { thousands: Some(thousands), decimal })
             }
             _ => None,
@@ -30,6 +30,13 @@ impl NumberFormat {
 
 /// Reads a number; a minus may stand in front or behind.
 pub(super) fn number(text: &str, format: Option<NumberFormat>) -> Result<Decimal, String> {
+    match short_number(text.trim(), format) {
+        Some(value) => Ok(value),
+        None => long_number(text, format),
+    }
+}
+
+fn long_number(text: &str, format: Option<NumberFormat>) -> Result<Decimal, String> {
     let refuse = || format!("'{}' is not a number of this format", super::evaluate::short(text));
     let trimmed = text.trim();
     let (negative, digits) = match (trimmed.strip_prefix('-'), trimmed.strip_suffix('-')) {
@@ -53,6 +60,46 @@ pub(super) fn number(text: &str, format: Option<NumberFormat>) -> Result<Decimal
         .filter(|_| digits.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == ','))
         .ok_or_else(refuse)?;
     Ok(if negative { -value } else { value })
+}
+
+/// Reads a number of up to 18 digits; nothing where the text is another, or none. Most numbers are so short, and need
+/// neither memory nor exact arithmetic.
+fn short_number(text: &str, format: Option<NumberFormat>) -> Option<Decimal> {
+    let format = format.unwrap_or(NumberFormat { thousands: None, decimal: '.' });
+    let (negative, digits) = match text.strip_prefix('-').or_else(|| text.strip_suffix('-')) {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    let (mut value, mut count, mut scale) = (0_i64, 0, None);
+    // Digits since the last thousands separator, and whether there was one.
+    let (mut group, mut grouped) = (0, false);
+    for byte in digits.bytes() {
+        let mark = char::from(byte);
+        if byte.is_ascii_digit() {
+            if count == 18 {
+                return None;
+            }
+            value = value * 10 + i64::from(byte - b'0');
+            count += 1;
+            group += 1;
+            scale = scale.map(|scale| scale + 1);
+        } else if mark == format.decimal && scale.is_none() && count > 0 && (!grouped || group == 3) {
+            scale = Some(0);
+        } else if Some(mark) == format.thousands
+            && scale.is_none()
+            && (group == 3 || !grouped && (1..3).contains(&group))
+        {
+            (group, grouped) = (0, true);
+        } else {
+            return None;
+        }
+    }
+    let whole = match scale {
+        Some(scale) => scale > 0,
+        None => count > 0 && (!grouped || group == 3),
+    };
+    (whole && (value != 0 || !negative))
+        .then(|| Decimal::new(if negative { -value } else { value }, scale.unwrap_or(0)))
 }
 
 /// The digits of a whole number; a thousands separator stands before each three digits or nowhere.
@@ -109,7 +156,21 @@ pub(super) fn date(text: &str, format: &str) -> Result<Option<String>, String> {
         return Ok(None);
     }
     let narrow = |n: i16| i8::try_from(n).map_err(|_| refuse());
-    Date::new(year, narrow(month)?, narrow(day)?).map(|d| Some(d.to_string())).map_err(|_| refuse())
+    let date = Date::new(year, narrow(month)?, narrow(day)?).map_err(|_| refuse())?;
+    Ok(Some(written(date)))
+}
+
+/// A date in its canonical form.
+fn written(date: Date) -> String {
+    let Ok(year) = u32::try_from(date.year()) else { return date.to_string() };
+    let digit = |number: u32, place: u32| char::from_digit(number / place % 10, 10).unwrap_or('0');
+    let mut text = String::with_capacity(10);
+    text.extend([digit(year, 1000), digit(year, 100), digit(year, 10), digit(year, 1)]);
+    for part in [date.month(), date.day()] {
+        let part = u32::from(part.unsigned_abs());
+        text.extend(['-', digit(part, 10), digit(part, 1)]);
+    }
+    text
 }
 
 /// Whether a date format names year, month and day.
@@ -265,6 +326,31 @@ mod tests {
         ] {
             assert!(read(text, example).is_err(), "{text}");
         }
+        for text in [
+            "1.234.567,8",
+            "1234.567,8",
+            "12.34",
+            ".123",
+            "123.",
+            "1,",
+            ",1",
+            "-",
+            "",
+            "5-",
+            "-5-",
+            "+5",
+            "0,00-",
+            "12345678901234567,8",
+            "1234567890123456789",
+            "99999999999999999999,9",
+            "1234567890123456789012345678901",
+        ] {
+            let format = NumberFormat::of("1.234,56");
+            if let Some(value) = short_number(text, format) {
+                assert_eq!(Ok(value), long_number(text, format), "{text}");
+            }
+        }
+        assert_eq!(short_number("-1.234.567,80", NumberFormat::of("1.234,56")), Some(Decimal::new(-123_456_780, 2)));
         assert_eq!(number("0.000E+00", None).unwrap(), Decimal::ZERO);
         assert_eq!(NumberFormat::of("1.234.567"), None);
     }

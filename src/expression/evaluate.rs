@@ -36,10 +36,15 @@ struct Local<'e> {
     outer: Option<&'e Local<'e>>,
 }
 
-type Answer<'e> = Result<Seen<'e>, EvaluationError>;
+/// The error is boxed: values are handed on far more often than errors.
+type Answer<'e> = Result<Seen<'e>, Box<EvaluationError>>;
 
-pub(super) fn evaluate<'a>(root: &'a Node, source: &'a str, context: &'a Context<'a>) -> Answer<'a> {
-    value(root, Sight { context, source, local: None })
+pub(super) fn evaluate<'a>(
+    root: &'a Node,
+    source: &'a str,
+    context: &'a Context<'a>,
+) -> Result<Seen<'a>, EvaluationError> {
+    value(root, Sight { context, source, local: None }).map_err(|error| *error)
 }
 
 pub(super) fn error(source: &str, node: &Node, message: impl Into<String>) -> EvaluationError {
@@ -61,23 +66,28 @@ pub(super) fn truth(value: &Seen) -> Result<bool, String> {
     }
 }
 
-fn condition(node: &Node, sight: Sight) -> Result<bool, EvaluationError> {
+fn condition(node: &Node, sight: Sight) -> Result<bool, Box<EvaluationError>> {
     let answer = value(node, sight)?;
-    truth(&answer).map_err(|message| error(sight.source, node, message))
+    truth(&answer).map_err(|message| Box::new(error(sight.source, node, message)))
 }
 
 fn value<'e>(node: &'e Node, sight: Sight<'e>) -> Answer<'e> {
-    let fail = |message: String| error(sight.source, node, message);
+    let fail = |message: String| Box::new(error(sight.source, node, message));
     let boolean = |b: bool| Ok(Seen::Bool(b));
     match &node.kind {
         Kind::Literal(literal) => Ok(Seen::from(literal)),
-        Kind::Field { name, hint } => match sight.context.record.get_near(name, hint.load(Relaxed)) {
-            Some((at, found)) => {
-                hint.store(at, Relaxed);
-                Ok(found)
+        Kind::Field { name, hint } => {
+            let near = hint.load(Relaxed);
+            match sight.context.record.get_near(name, near) {
+                Some((at, found)) => {
+                    if at != near {
+                        hint.store(at, Relaxed);
+                    }
+                    Ok(found)
+                }
+                None => Ok(Seen::Null),
             }
-            None => Ok(Seen::Null),
-        },
+        }
         Kind::Record => Ok(match sight.context.record {
             FieldsRef::Map(map) => Seen::Map(Cow::Borrowed(map)),
             FieldsRef::Row(row) => Seen::Map(Cow::Owned(row.to_map())),
@@ -224,8 +234,8 @@ fn each<'e>(
     list: &'e Node,
     node: &Node,
     sight: Sight<'e>,
-    mut body: impl for<'i> FnMut(Sight<'i>) -> Result<bool, EvaluationError>,
-) -> Result<(), EvaluationError> {
+    mut body: impl for<'i> FnMut(Sight<'i>) -> Result<bool, Box<EvaluationError>>,
+) -> Result<(), Box<EvaluationError>> {
     let list = value(list, sight)?;
     let single;
     let items = match list {
@@ -238,7 +248,7 @@ fn each<'e>(
         }
     };
     if items.len() > MOST {
-        return Err(error(sight.source, node, format!("the list has more than {MOST} elements")));
+        return Err(Box::new(error(sight.source, node, format!("the list has more than {MOST} elements"))));
     }
     for item in items {
         let local = Local { value: item, outer: sight.local };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::file::{Example, ListMapping, MappingFile};
+use super::plan::Plan;
 use crate::config::{Document, KeyPath, Position, Problem, Problems, suggest};
 use crate::expression::{Expression, Fields, Lookup, Scope};
 use crate::model::PartKind;
@@ -29,6 +30,8 @@ pub struct Mapping {
     pub(super) company: Option<Placed>,
     pub(super) fields: Vec<Target>,
     pub(super) lists: Vec<ListTarget>,
+    /// The straight way through the mapping, where there is one.
+    pub(super) plan: Option<Plan>,
     pub(super) examples: Vec<(Example, Position)>,
 }
 
@@ -57,6 +60,8 @@ pub(super) struct ListTarget {
     pub from: Placed,
     pub condition: Option<Placed>,
     pub fields: Vec<Target>,
+    /// The straight way through an element, where there is one.
+    pub plan: Option<Plan>,
 }
 
 impl Mapping {
@@ -95,6 +100,7 @@ impl Mapping {
             .enumerate()
             .map(|(at, example)| (example, document.position(&root.key("test").index(at))))
             .collect();
+        let plan = Plan::of(file.entity, shape, &fields, &lists);
         Ok(Self {
             kind: file.entity,
             stream: file.stream,
@@ -106,6 +112,7 @@ impl Mapping {
             company,
             fields,
             lists,
+            plan,
             examples,
         })
     }
@@ -172,7 +179,8 @@ impl<'a> Compiler<'a> {
         let from = self.expression(&path.key("from"), &list.from);
         let condition = self.optional(&path.key("where"), list.condition.as_deref());
         let fields = self.fields(&path.key("fields"), &list.fields, element, &[]);
-        Some(ListTarget { name: name.to_owned(), from: from?, condition: condition?, fields })
+        let plan = Plan::of_shape(element, &fields, &[]);
+        Some(ListTarget { name: name.to_owned(), from: from?, condition: condition?, fields, plan })
     }
 
     fn refuse_list(&mut self, path: &KeyPath, into: &str, kind: PartKind, shape: &Shape) -> Option<ListTarget> {

@@ -55,7 +55,7 @@ impl Mapping {
                 vec![format!("the record is taken, not {wanted:?}").to_lowercase()]
             }
             (Ok(Outcome::Part(mapped)), None, None) => {
-                let mut content = mapped.content;
+                let mut content = mapped.content.value();
                 if let (Some(owner), Json::Object(fields)) = (self.kind.owner(), &mut content) {
                     fields.insert(owner.field.to_owned(), Json::String(mapped.identity.number));
                 }

@@ -12,6 +12,8 @@ mod file;
 mod outbound;
 mod outbound_examples;
 mod outbound_file;
+mod plan;
+mod write;
 
 pub use apply::{Mapped, Outcome, Rejected, Setting};
 pub use compile::Mapping;

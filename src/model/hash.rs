@@ -1,17 +1,25 @@
-//! The content hash of a canonical record: equal content, equal hash, whatever the order of its fields.
+//! Hashes of contents.
+//!
+//! A part's is that of its canonical text (`content`); of any other JSON value equal content has an equal hash,
+//! whatever the order of its fields.
 
 use serde_json::Value;
 
-/// A content hash: the first 16 bytes of BLAKE3 over the record with its fields sorted by name and null fields left out.
+/// The first 16 bytes of BLAKE3 over a content.
 pub type ContentHash = [u8; 16];
 
-/// The content hash of a canonical record.
+/// The hash of a JSON value that is no part, such as an order: of its fields sorted by name, null ones left out.
 pub fn content_hash(content: &Value) -> ContentHash {
     let mut hasher = blake3::Hasher::new();
     update(&mut hasher, content);
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    hash
+    first(&hasher.finalize())
+}
+
+/// The beginning of a hash.
+pub(super) fn first(hash: &blake3::Hash) -> ContentHash {
+    let mut start = [0; 16];
+    start.copy_from_slice(&hash.as_bytes()[..16]);
+    start
 }
 
 fn update(hasher: &mut blake3::Hasher, value: &Value) {

@@ -20,21 +20,31 @@ pub struct Identity {
 
 /// The place of a record. Of a part in a table of its own, the owner's key is taken out of the content.
 pub fn of(kind: PartKind, content: &mut Value) -> Result<Identity, Invalid> {
+    let owner = kind.owner().and_then(|owner| {
+        let key = content.as_object_mut()?.shift_remove(owner.field)?;
+        Some((owner.field, key.as_str()?.to_owned()))
+    });
+    of_texts(kind, |field| match &owner {
+        Some((name, key)) if *name == field => Some(key),
+        _ => content.get(field).and_then(Value::as_str),
+    })
+}
+
+/// The fields of which a place is made.
+pub const FIELDS: [&str; 8] =
+    ["number", "id", "customer", "customer_group", "product", "product_group", "warehouse", "order_status"];
+
+/// The place of a record whose texts, among them its owner's key, are asked for by the names of their fields: those of
+/// [`FIELDS`].
+pub fn of_texts<'a>(kind: PartKind, text: impl Fn(&'static str) -> Option<&'a str>) -> Result<Identity, Invalid> {
     let owner = match kind.owner() {
         None => None,
-        Some(owner) => Some(
-            content
-                .as_object_mut()
-                .and_then(|fields| fields.shift_remove(owner.field))
-                .and_then(|key| key.as_str().map(str::to_owned))
-                .ok_or_else(|| {
-                    Invalid::new(owner.field, format!("is missing: a {kind} belongs to a {}", kind.entity()))
-                })?,
-        ),
+        Some(owner) => Some(text(owner.field).map(str::to_owned).ok_or_else(|| {
+            Invalid::new(owner.field, format!("is missing: a {kind} belongs to a {}", kind.entity()))
+        })?),
     };
-    let text = |field: &str| content.get(field).and_then(Value::as_str);
-    let needed = |field: &str| text(field).map(str::to_owned).ok_or_else(|| Invalid::new(field, "is missing"));
-    let one = |field: &str| text(field).map(|n| Target::One(n.to_owned()).term());
+    let needed = |field| text(field).map(str::to_owned).ok_or_else(|| Invalid::new(field, "is missing"));
+    let one = |field| text(field).map(|n| Target::One(n.to_owned()).term());
     if let Some(number) = owner {
         let who = if kind == PartKind::CustomerArticle { one("customer") } else { None };
         return Ok(Identity { number, part: needed("id")?, who, what: None });

@@ -4,6 +4,7 @@
 //! JSON Schema, and [`shape`] reads that schema so that mapping files are checked against it. Nothing here does
 //! I/O, SQL or HTTP.
 
+pub mod content;
 pub mod country;
 pub mod credit;
 pub mod currency;
@@ -21,6 +22,7 @@ pub mod stock;
 pub mod unit_codes;
 pub mod value;
 
+pub use content::Content;
 pub use credit::Credit;
 pub use customer::{Address, Contact, Customer};
 pub use delivery_term::DeliveryTerm;

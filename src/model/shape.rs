@@ -162,8 +162,18 @@ pub fn order_schema() -> Value {
 
 /// What is wrong with a record beyond the names and types of its fields; the record must have its kind's shape.
 pub fn check(kind: PartKind, content: &Value) -> Result<(), Vec<Invalid>> {
-    fn read<T: serde::de::DeserializeOwned>(content: &Value) -> Result<T, Vec<Invalid>> {
-        serde_json::from_value(content.clone()).map_err(|e| vec![Invalid::new("record", e.to_string())])
+    check_text(kind, &content.to_string())
+}
+
+/// As [`check`], of a record as JSON text.
+pub fn check_text(kind: PartKind, content: &str) -> Result<(), Vec<Invalid>> {
+    fn read<'a, T: serde::Deserialize<'a>>(content: &'a str) -> Result<T, Vec<Invalid>> {
+        serde_json::from_str(content).map_err(|error| {
+            let message = error.to_string();
+            // A record has no lines.
+            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+            vec![Invalid::new("record", message)]
+        })
     }
     let findings = match kind {
         PartKind::Customer => read::<Customer>(content)?.check(),

@@ -36,8 +36,13 @@ macro_rules! code {
         impl $name {
             /// Accepts a code of the standard's list.
             pub fn new(code: &str) -> Result<Self, String> {
+                if Self::accepts(code) { Ok(Self(code.to_owned())) } else { Err(format!(concat!("'{}' is not ", $what), code)) }
+            }
+
+            /// Whether a code is on the standard's list.
+            pub fn accepts(code: &str) -> bool {
                 let valid: fn(&str) -> bool = $check;
-                if valid(code) { Ok(Self(code.to_owned())) } else { Err(format!(concat!("'{}' is not ", $what), code)) }
+                valid(code)
             }
 
             /// The code.

@@ -90,6 +90,7 @@ impl<'a> FieldsRef<'a> {
 
     /// The value of a name that stood at position `hint` in an earlier record of the same shape: one comparison
     /// instead of a search. Returns the value with the position it was found at.
+    #[inline]
     pub fn get_near(self, name: &str, hint: usize) -> Option<(usize, Seen<'a>)> {
         match self {
             Self::Map(map) => map.get_near(name, hint).map(|(at, value)| (at, Seen::from(value))),

@@ -51,6 +51,7 @@ impl Row {
     }
 
     /// The text of a field; empty where there is none.
+    #[inline]
     fn text_at(&self, at: usize) -> &str {
         let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
         let start = if at == 0 { 0 } else { end(at - 1) };
@@ -58,6 +59,7 @@ impl Row {
     }
 
     /// The value of a field.
+    #[inline]
     pub fn value_at(&self, at: usize) -> Seen<'_> {
         match self.text_at(at) {
             "" => Seen::Null,
@@ -66,6 +68,7 @@ impl Row {
     }
 
     /// The value of a name, looked for at position `hint` first, with the position it was found at.
+    #[inline]
     pub fn get_near(&self, name: &str, hint: usize) -> Option<(usize, Seen<'_>)> {
         let names = &self.columns.names;
         let at = match names.get(hint) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::hash::ContentHash;
-use crate::model::{Entity, Key, PartKind};
+use crate::model::{Content, Entity, Key, PartKind};
 
 /// A source's identifier in the store.
 pub type SourceId = i64;
@@ -139,7 +139,7 @@ pub struct Difference {
     /// What it is about, as the store indexes it.
     pub what: Option<String>,
     /// The content after; none where the part is gone or only recognised.
-    pub content: Option<Value>,
+    pub content: Option<Content>,
     /// The stored content's hash that the difference was made against; none where the part is new.
     pub before: Option<ContentHash>,
     /// The content's hash after.

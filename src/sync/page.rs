@@ -186,7 +186,7 @@ impl Comparer<'_> {
                 _ => {}
             }
         }
-        if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content, self.price_change)) {
+        if prices.get(&place.0).is_some_and(|before| prices::jumps(before, &part.content.value(), self.price_change)) {
             run.counts.price_jumps += 1;
         }
         draft.mended(candidate.rejected);
@@ -289,7 +289,7 @@ impl Comparer<'_> {
 
     /// Of a customer: the shops that it belongs to.
     fn shops(&self, run: &Run, part: &Mapped) -> Option<Vec<String>> {
-        (run.kind == PartKind::Customer).then(|| self.scopes.of(&run.connection, &part.company, &part.content))
+        (run.kind == PartKind::Customer).then(|| self.scopes.of(&run.connection, &part.company, &part.content.value()))
     }
 
     /// Maps the candidates on a thread of their own: mapping is computation.
@@ -457,7 +457,8 @@ impl Draft {
         own: bool,
     ) {
         let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
-        let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
+        let hash = part.content.hash();
+        let unchanged = own && known.as_ref().is_some_and(|k| k.hash == hash);
         if let Some(known) = known.as_ref().filter(|_| !own) {
             // The record has another canonical key now: the old part goes, a new one comes.
             self.page.differences.push(progress.deletion(key.clone(), *digest, known));
@@ -480,7 +481,7 @@ impl Draft {
             turn: None,
             content: (!unchanged).then_some(part.content),
             before: known.as_ref().filter(|_| own).map(|k| k.hash),
-            after: Some(part.hash),
+            after: Some(hash),
             source_hash: *digest,
         });
     }

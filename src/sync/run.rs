@@ -343,7 +343,9 @@ async fn rejudge(store: &Arc<dyn Store>, lease: &Lease, run: &Run, scopes: &Scop
         after = last.position;
         let judged: Vec<(i64, Vec<String>)> = staged
             .iter()
-            .filter_map(|d| Some((d.position, scopes.of(&run.connection, &d.key.company, d.content.as_ref()?))))
+            .filter_map(|d| {
+                Some((d.position, scopes.of(&run.connection, &d.key.company, &d.content.as_ref()?.value())))
+            })
             .collect();
         store.restage_shops(lease, &run.id, &judged).await?;
     }

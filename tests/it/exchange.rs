@@ -74,7 +74,7 @@ impl Exchange {
         let mapped = records.into_iter().map(|record| {
             let record = record.unwrap_or_else(|error| panic!("{error}"));
             match mapping.key(&record, &self.setting).and_then(|_| mapping.apply(&record, &self.setting)) {
-                Ok(Outcome::Part(part)) => part.content,
+                Ok(Outcome::Part(part)) => part.content.value(),
                 Ok(Outcome::Deleted) => json!("deleted"),
                 Ok(Outcome::Skipped) => json!("skipped"),
                 Err(rejected) => json!(rejected.to_string()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Entity, Key, PartKind, identity};
+use tradebridge::model::{Content, Entity, Key, PartKind, identity};
 use tradebridge::store::{Difference, Operation, Page, Run, RunCounts, RunState, Source, Store, View};
 
 use crate::support::conformance;
@@ -138,7 +138,7 @@ fn difference(kind: PartKind, before: Option<&Value>, after: Option<&Value>) -> 
         before: before.map(stored),
         after: after.map(stored),
         source_hash: content_hash(&content),
-        content: after.is_some().then_some(content),
+        content: after.is_some().then(|| Content::of_text(content.to_string())),
         shops: None,
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::config::Scope;
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Entity, Key, PartKind, identity};
+use tradebridge::model::{Content, Entity, Key, PartKind, identity};
 use tradebridge::store::{
     Condition, Difference, Judged, Listing, Operation, Page, Run, RunCounts, RunState, Store, StoredKey, View,
 };
@@ -106,7 +106,7 @@ impl Erp {
             before,
             after: Some(content_hash(&content)),
             source_hash: content_hash(&content),
-            content: Some(content),
+            content: Some(Content::of_text(content.to_string())),
             shops: shops.map(|s| s.iter().map(|s| (*s).to_owned()).collect()),
         }
     }

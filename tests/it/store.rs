@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Entity, Key, PartKind};
+use tradebridge::model::{Content, Entity, Key, PartKind};
 use tradebridge::store::SqlStore;
 use tradebridge::store::{
     Difference, KnownRejection, ListQuery, Operation, Page, Recognised, Rejection, Run, RunCounts, RunFilter, RunState,
@@ -94,7 +94,7 @@ fn upsert(source_key: &str, number: &str, part: &str, content: &Value, before: O
         part: part.to_owned(),
         who: None,
         what: None,
-        content: Some(content.clone()),
+        content: Some(Content::of_text(content.to_string())),
         before: before.map(content_hash),
         after: Some(content_hash(content)),
         source_hash: content_hash(content),

@@ -12,7 +12,7 @@ use super::views::{Because, Listed, RejectedRecord, RunDetail, StagedDifference}
 use crate::api::query::{Form, Parameter, Parameters};
 use crate::api::segment::Segment;
 use crate::api::state::ApiState;
-use crate::model::{Key, PartKind};
+use crate::model::{Content, Key, PartKind};
 use crate::store::{Difference, Operation, Part, Rejection, Run, RunFilter, RunState, Source, SourceId, Store};
 
 /// Staged differences that are looked through for examples.
@@ -121,7 +121,7 @@ async fn examples(store: &dyn Store, run: &Run) -> Result<Vec<StagedDifference>,
                 part: difference.part.clone(),
                 source_key: difference.source_key.clone(),
                 before: now.map(|part| part.content.clone()),
-                after: difference.content.clone(),
+                after: difference.content.as_ref().map(Content::value),
                 superseded: now.map(|part| part.hash) != difference.before,
             }
         })

@@ -392,6 +392,51 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_mean_no_value_are_none_wherever_they_stand() {
+        let format = Format { null: vec!["NULL".to_owned(), "-".to_owned()], ..semicolons() };
+        let found = read("A;B;C\r\nNULL;x-y;-\r\n-;;NULL \r\n;NULL;\r\n", &format);
+        let rows =
+            [["A=null", r#"B="x-y""#, "C=null"], ["A=null", "B=null", r#"C="NULL ""#], ["A=null", "B=null", "C=null"]];
+        assert_eq!(found, rows.map(|row| Ok(row.map(str::to_owned).to_vec())));
+    }
+
+    #[test]
+    fn upper_control_characters_are_refused_and_their_neighbours_are_not() {
+        let utf8 = Format { encoding: Encoding::utf8(), ..semicolons() };
+        let found = read("A;B\n90°;½ ¿\u{a0}\n1;x\u{85}\n\u{7f};2\n", &utf8);
+        assert_eq!(found[0], Ok(vec![r#"A="90°""#.to_owned(), "B=\"½ ¿\u{a0}\"".to_owned()]));
+        assert!(found[1].clone().unwrap_err().contains("the field 'B' has the control character U+0085"));
+        assert!(found[2].clone().unwrap_err().contains("the field 'A' has the control character U+007F"));
+    }
+
+    #[test]
+    fn skimming_comes_to_the_same_place_as_stepping() {
+        let limited = || Limited {
+            text: Box::new(std::io::empty()),
+            delimiter: b';',
+            quote: b'"',
+            at: At::Start,
+            in_field: 0,
+            in_record: 0,
+            columns: 1,
+        };
+        let text = b"a;bc;\n\n;;\r\nlonger field;x\nno end";
+        for size in 1..=text.len() {
+            let (mut skimming, mut stepping) = (limited(), limited());
+            for chunk in text.chunks(size) {
+                assert!(skimming.skim(chunk));
+                for byte in chunk {
+                    stepping.step(*byte);
+                }
+                let state = |l: &Limited| (l.at, l.in_field, l.in_record, l.columns);
+                assert!(state(&skimming) == state(&stepping), "chunks of {size}");
+            }
+        }
+        assert!(!limited().skim(b"a;\"b"), "quotes are stepped through");
+        assert!(!limited().skim(&[b';'; MOST_COLUMNS]), "a line that may be too wide is stepped through");
+    }
+
+    #[test]
     fn a_table_that_is_no_such_table_is_refused() {
         assert!(read("", &semicolons())[0].clone().unwrap_err().contains("empty"));
         let required = Format { required: vec!["Prijs".to_owned()], ..semicolons() };

@@ -3,6 +3,7 @@
 use super::super::{Difference, Operation, Result};
 use super::session::Session;
 use super::{LOOKUP, rows};
+use crate::model::Content;
 
 /// Rows of one statement.
 const ROWS: usize = 500;
@@ -21,7 +22,7 @@ pub(super) async fn stage(tx: &mut Session<'_>, run: &str, differences: &[Differ
                 sql.push(", ").push_bind(text);
             }
             sql.push(", ").push_bind(&d.who).push(", ").push_bind(&d.what);
-            sql.push(", ").push_bind(d.content.as_ref().map(ToString::to_string));
+            sql.push(", ").push_bind(d.content.as_ref().map(Content::as_str));
             sql.push(", ").push_bind(d.before).push(", ").push_bind(d.after).push(", ").push_bind(d.source_hash);
             let shops = d.shops.as_ref().map(|shops| serde_json::Value::from(shops.clone()).to_string());
             sql.push(", ").push_bind(shops);
@@ -55,7 +56,7 @@ pub(super) async fn staged(session: &mut Session<'_>, run: &str, after: i64, lim
             part: row.get("part")?,
             who: row.get("who")?,
             what: row.get("what")?,
-            content: row.get::<Option<String>>("content")?.as_deref().map(rows::json).transpose()?,
+            content: row.get::<Option<String>>("content")?.map(Content::of_text),
             before: hash("before")?,
             after: hash("after")?,
             source_hash: rows::hash(&row.get::<Vec<u8>>("source_hash")?)?,

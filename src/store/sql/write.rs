@@ -10,8 +10,8 @@ use super::members;
 use super::postgres::CopyRow;
 use super::session::Session;
 use super::statement::{Argument, Engine, Sql};
-use crate::model::PartKind;
 use crate::model::hash::ContentHash;
+use crate::model::{Content, PartKind};
 
 /// Rows of one statement with SQLite: with 17 columns at the most within its 32,766 bound values.
 const ROWS: usize = 500;
@@ -126,7 +126,7 @@ fn copy_row(row: &mut CopyRow, run: &Run, d: &Difference, raw: Option<i64>, now:
     row.text(d.part.as_str());
     row.text(d.who.as_deref());
     row.text(d.what.as_deref());
-    row.text(content(d).as_deref());
+    row.text(d.content.as_ref().map(Content::as_str));
     row.bytes(d.after.as_ref().map(<[u8; 16]>::as_slice));
     row.bytes(d.source_hash.as_slice());
     row.text(run.id.as_str());
@@ -193,7 +193,7 @@ fn next(kind: PartKind, sequence: &mut i64) -> Option<i64> {
 }
 
 fn content(difference: &Difference) -> Option<String> {
-    difference.content.as_ref().map(ToString::to_string)
+    difference.content.as_ref().map(|content| content.as_str().to_owned())
 }
 
 /// What a difference comes to.

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tradebridge::config::{Retry, Shop};
 use tradebridge::connector::{CreateClass, Created, Found};
 use tradebridge::model::hash::content_hash;
-use tradebridge::model::{Key, PartKind};
+use tradebridge::model::{Content, Key, PartKind};
 use tradebridge::orders::{
     Accepted, Actor, CustomerScope, Desk, Intake, IntakeError, OrderTarget, Orders, Target, Targets,
 };
@@ -382,7 +382,7 @@ impl Bridge {
             who: None,
             what: None,
             shops: None,
-            content: Some(content),
+            content: Some(Content::of_text(content.to_string())),
             before: match &known[0] {
                 Recognised::Other(known) => Some(known.hash),
                 _ => None,
