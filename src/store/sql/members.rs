@@ -122,11 +122,14 @@ async fn renumber(tx: &mut Session<'_>, customers: &[Key], sequence: &mut i64) -
         query.push(
             ", found AS (SELECT p.id FROM k CROSS JOIN part p WHERE p.company = k.company AND p.who = '1:' || k.number AND ",
         );
-        query.push_in("p.entity", &Entity::ALL.map(Entity::name));
+        query.push_in("p.entity", &Entity::ALL.map(Entity::name)).push_about("p.who", true);
         query.push(
             " AND p.source_key IS NOT NULL AND p.sequence IS NOT NULL \
              UNION SELECT m.id FROM k CROSS JOIN part p CROSS JOIN part m WHERE p.company = k.company \
-             AND p.who = '1:' || k.number AND p.entity = 'product' AND m.entity = 'product' AND m.company = p.company \
+             AND p.who = '1:' || k.number",
+        );
+        query.push_about("p.who", true).push(
+            " AND p.entity = 'product' AND m.entity = 'product' AND m.company = p.company \
              AND m.number = p.number AND m.kind = 'product' AND m.part = '' \
              AND p.source_key IS NOT NULL AND m.source_key IS NOT NULL) \
              UPDATE part SET sequence = n.rank + ",

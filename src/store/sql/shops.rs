@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::super::{Condition, Judged, Listing, Part, Result, ShopChange, ShopChanges, ShopScope, Shops, View};
-use super::statement::Sql;
+use super::statement::{Engine, Sql};
 use super::{SqlStore, members, rows};
 use crate::model::{Entity, Key, PartKind};
 
@@ -250,6 +250,10 @@ fn push_range(
             Range::Number(number) => {
                 query.push(" AND p.number = ").push_bind((*number).to_owned());
             }
+            Range::Column(column, [term]) => {
+                query.push(format_args!(" AND {column} = ")).push_bind(term);
+                query.push_about(column, is_about_one(term));
+            }
             Range::Column(column, terms) => {
                 query.push(" AND ").push_in(column, terms);
             }
@@ -273,7 +277,19 @@ fn push_range(
         push_condition(query, listing.entity, condition);
     }
     push_scope(query, view, listing.entity);
-    query.push(format_args!(" ORDER BY {number} LIMIT ")).push_bind(limit);
+    match (query.engine, range) {
+        // What is about one customer or product is little: found by its index and sorted. Walked along in its order, the
+        // whole entity would be read.
+        (Engine::Postgres, Range::Column(_, terms)) if terms.iter().all(|term| is_about_one(term)) => {
+            query.push(format_args!(" ORDER BY {number} || '' LIMIT ")).push_bind(limit)
+        }
+        _ => query.push(format_args!(" ORDER BY {number} LIMIT ")).push_bind(limit),
+    };
+}
+
+/// Whether a term of an index stands for one customer or product, and not for a group or everyone.
+fn is_about_one(term: &str) -> bool {
+    term.starts_with("1:")
 }
 
 fn push_condition(query: &mut Sql, entity: Entity, condition: &Condition) {

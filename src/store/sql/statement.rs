@@ -257,6 +257,16 @@ impl Sql {
         }
     }
 
+    /// Goes on with the condition that names which index of `who` or `what` is meant: PostgreSQL has one for what is about
+    /// one customer or product and one for what is about groups and everyone.
+    pub(super) fn push_about(&mut self, column: &str, one: bool) -> &mut Self {
+        match (self.engine, one) {
+            (Engine::Sqlite, _) => self,
+            (Engine::Postgres, true) => self.push(format_args!(" AND left({column}, 2) = '1:'")),
+            (Engine::Postgres, false) => self.push(format_args!(" AND left({column}, 2) <> '1:'")),
+        }
+    }
+
     /// A column along which no index is to be walked, since another one is narrower.
     pub(super) fn unindexed(&self, column: &str) -> String {
         match self.engine {

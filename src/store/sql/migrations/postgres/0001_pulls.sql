@@ -47,9 +47,12 @@ CREATE UNIQUE INDEX part_source ON part (source, source_key) WHERE source_key IS
 CREATE UNIQUE INDEX part_key ON part (entity, company, number, kind, part);
 CREATE UNIQUE INDEX part_sequence ON part (sequence) WHERE sequence IS NOT NULL;
 CREATE INDEX part_turn ON part (turn) WHERE turn IS NOT NULL;
--- Equal keys are kept once, so these stay small; a list that matches many parts walks along part_key instead.
-CREATE INDEX part_who ON part (entity, company, who) WHERE who IS NOT NULL;
-CREATE INDEX part_what ON part (entity, company, what) WHERE what IS NOT NULL;
+-- What is about one customer or product ('1:…') is looked up: equal keys are kept once, so these indexes stay small. Lists
+-- of what is about groups and everyone are long, and walk by number.
+CREATE INDEX part_who ON part (entity, company, who) WHERE left(who, 2) = '1:';
+CREATE INDEX part_who_many ON part (entity, company, who, number) WHERE left(who, 2) <> '1:';
+CREATE INDEX part_what ON part (entity, company, what) WHERE left(what, 2) = '1:';
+CREATE INDEX part_what_many ON part (entity, company, what, number) WHERE left(what, 2) <> '1:';
 
 -- Earlier versions of parts, each from when it was stored until it was superseded.
 CREATE TABLE history (
