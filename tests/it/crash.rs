@@ -16,8 +16,9 @@ use crate::support::conformance;
 use crate::support::export::{Export, mix};
 use crate::support::store::{Engine, LEASE, Place, TestStore};
 
-/// Customers of the export: some thousand records with all that is about them.
-const CUSTOMERS: u64 = 80;
+/// Customers of the export, and price agreements of each: more than the largest page holds.
+const CUSTOMERS: u64 = 40;
+const PRICES: u64 = 150;
 /// How often the program is killed before it may finish a night.
 const KILLS: u64 = 3;
 /// Nights after which the stores begin empty again, so that first loads are killed as well.
@@ -184,7 +185,7 @@ async fn killed_at_random_moments_it_ends_as_if_nothing_had_happened(engine: Eng
     let mut kills = 0;
     let rounds = rounds();
     for first in (0..rounds).step_by(usize::try_from(NIGHTS).unwrap()) {
-        let export = Export::new(&directory.path().join(format!("export-{first}")), CUSTOMERS);
+        let export = Export::new(&directory.path().join(format!("export-{first}")), CUSTOMERS, PRICES);
         let (undisturbed, killed) = (Bridge::new(engine, &export).await, Bridge::new(engine, &export).await);
         let (mut undisturbed_at, mut killed_at) = (0, 0);
         for round in first..rounds.min(first + NIGHTS) {
@@ -193,9 +194,9 @@ async fn killed_at_random_moments_it_ends_as_if_nothing_had_happened(engine: Eng
             undisturbed.finish();
             let duration = begun.elapsed();
             for kill in 0..KILLS {
-                // A different moment each time; whichever it is, the end is the same. First it reads its files, which
-                // needs no killing.
-                let share = 200 + u32::try_from(mix(&[round, kill]) % 800).unwrap();
+                // A different moment each time; whichever it is, the end is the same. What an earlier life has done is
+                // not done again, so that each kill is further on.
+                let share = 100 + u32::try_from(mix(&[round, kill]) % 500).unwrap();
                 kills += u64::from(killed.kill_after(duration * share / 1000));
                 in_the_middle += u64::from(killed.is_left_unfinished().await);
             }

@@ -16,8 +16,9 @@ use crate::support::export::{ENTITIES, Export};
 use crate::support::postgres::{self, Server};
 use crate::support::store::{Engine, Place, TestStore};
 
-/// Customers of the export: twenty times as many price agreements, so that their runs take many pages.
-const CUSTOMERS: u64 = 500;
+/// Customers of the export, and price agreements of each: some pages of them.
+const CUSTOMERS: u64 = 150;
+const PRICES: u64 = 150;
 
 /// How often is looked how far a run is.
 const LOOK: Duration = Duration::from_millis(5);
@@ -50,7 +51,7 @@ async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing(
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let export = Export::new(&directory.path().join("export"), CUSTOMERS);
+    let export = Export::new(&directory.path().join("export"), CUSTOMERS, PRICES);
     let server = Server::start();
     let undisturbed = Bridge::new(Engine::Postgres, &export).await;
     let bridge = Bridge::at(Arc::new(Place::on(&server.url()).await), &export);
@@ -61,7 +62,7 @@ async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing(
         export.write(night);
         let store = bridge.open().await;
         let mut child = spawn(&bridge);
-        in_the_middle(&store, 2, || child.try_wait().unwrap().is_none()).await;
+        in_the_middle(&store, 1, || child.try_wait().unwrap().is_none()).await;
         store.close().await;
         server.kill();
         server.begin();
@@ -80,7 +81,7 @@ async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing(
 /// until the server gives it up.
 async fn freeze(daemon: &mut Daemon, store: &TestStore, server: &Server) -> Run {
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();
-    for pages in 2.. {
+    for pages in 1.. {
         let run = in_the_middle(store, pages, || true).await;
         daemon.signal("STOP");
         let mut busy: Vec<String>;
@@ -124,7 +125,7 @@ async fn a_process_frozen_beyond_its_lease_writes_nothing_when_it_wakes() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let export = Export::new(&directory.path().join("export"), CUSTOMERS);
+    let export = Export::new(&directory.path().join("export"), CUSTOMERS, PRICES);
     let server = Server::start();
     let undisturbed = Bridge::new(Engine::Postgres, &export).await;
     let bridge = Bridge::at(Arc::new(Place::on(&server.url()).await), &export);

@@ -29,6 +29,7 @@ conformance!(
     lists_walk_by_key_and_keep_to_companies_connections_and_targets,
     a_rejected_record_is_kept_until_it_is_taken,
     what_was_taken_is_known_until_it_is_forgotten,
+    whoever_was_taken_over_writes_nothing,
 );
 
 impl Fixture {
@@ -329,6 +330,47 @@ async fn what_was_taken_is_known_until_it_is_forgotten(engine: Engine) {
     assert_eq!(f.store.taken(f.source.id).await.unwrap().len(), 2, "both are newer");
     f.store.forget_taken(f.source.id, Timestamp::MAX, &[identity(2)]).await.unwrap();
     assert_eq!(f.store.taken(f.source.id).await.unwrap().len(), 1);
+}
+
+async fn whoever_was_taken_over_writes_nothing(engine: Engine) {
+    let f = Fixture::new(engine, PartKind::Customer).await;
+    let run = f.run(&f.source);
+    let old = lease(&*f.store, f.source.id).await;
+    assert!(f.store.renew_lease(&old).await.unwrap());
+    f.store.begin_run(&old, &run).await.unwrap();
+    let staged = Page { differences: vec![upsert("a", "1", "", &customer("1", "A"), None)], ..Page::default() };
+    f.store.commit_page(&old, &run, &staged).await.unwrap();
+
+    let f = f.reopen().await;
+    let new = lease(&*f.store, f.source.id).await;
+    assert!(new.fence > old.fence, "{new:?} after {old:?}");
+    let more = Page {
+        number: 1,
+        differences: vec![Difference { position: 1, ..upsert("b", "2", "", &customer("2", "B"), None) }],
+        ..Page::default()
+    };
+    let done = Run { state: RunState::Done, ..run.clone() };
+    let store = &f.store;
+    assert!(!store.renew_lease(&old).await.unwrap());
+    assert_fenced(store.begin_run(&old, &f.run(&f.source)).await);
+    assert_fenced(store.commit_page(&old, &run, &more).await);
+    assert_fenced(store.commit_load(&old, &run, &more).await);
+    assert_fenced(store.commit_fresh(&old, &run, &more).await);
+    assert_fenced(store.restage_shops(&old, &run.id, &[(0, vec!["b2b".to_owned()])]).await);
+    assert_fenced(store.apply_page(&old, &run.id, 10).await);
+    assert_fenced(store.save_run(&old, &done).await);
+    assert_fenced(store.end_run(&old, &done, true).await);
+    assert_fenced(store.finish_run(&old, &done).await);
+
+    assert_eq!(store.run(&run.id).await.unwrap().unwrap().state, RunState::Running);
+    assert_eq!(store.staged(&run.id, -1, 10).await.unwrap().len(), 1, "what was staged before stands, and no more");
+    assert!(store.taken(f.source.id).await.unwrap().is_empty());
+    assert!(store.changes(0, &[], 10).await.unwrap().is_empty());
+    assert_eq!(store.apply_page(&new, &run.id, 10).await.unwrap().applied, 1, "whoever took over goes on");
+}
+
+fn assert_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Fenced(_))), "{result:?}");
 }
 
 #[tokio::test]

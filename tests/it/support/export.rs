@@ -17,16 +17,18 @@ pub(crate) struct Export {
     directory: PathBuf,
     /// Customers; the other tables have some rows for each.
     customers: u64,
+    /// Price agreements of each customer.
+    prices: u64,
     began: SystemTime,
 }
 
 impl Export {
-    /// An export with so many customers, not written yet.
-    pub(crate) fn new(directory: &Path, customers: u64) -> Self {
+    /// An export with so many customers, and so many price agreements for each; not written yet.
+    pub(crate) fn new(directory: &Path, customers: u64, prices: u64) -> Self {
         std::fs::create_dir_all(directory).unwrap();
         // Files count once they have not changed for a while.
         let began = SystemTime::now().checked_sub(Duration::from_hours(24)).unwrap();
-        Self { directory: directory.to_owned(), customers, began }
+        Self { directory: directory.to_owned(), customers, prices, began }
     }
 
     /// The configuration of a bridge that reads this export into a store and has a directory of its own.
@@ -57,7 +59,7 @@ impl Export {
 
     /// Writes all tables as they are in a night, counted from 0.
     pub(crate) fn write(&self, night: u64) {
-        let n = self.customers;
+        let (n, prices) = (self.customers, self.prices);
         self.table(
             night,
             "klanten.csv",
@@ -104,11 +106,11 @@ impl Export {
             "prijsafspraken.csv",
             "Regelnr;Afspraaknr;Soort klant;Klantcode;Soort artikel;Artikelcode;Soort afspraak;Waarde;Valuta;Eenheid;\
              Prijs per;Vanaf aantal;Staffelsoort;Minimumbedrag;Geldig vanaf;Geldig tot;Prioriteit;Combineerbaar",
-            n * 20,
+            n * prices,
             |row, version| {
                 format!(
                     "{row};CT;K;{};A;P{};N;{},{version:02};EUR;ST;1;1;V;;;;10;N",
-                    row / 20 + 10_000,
+                    row / prices + 10_000,
                     row % 97,
                     1 + row % 9
                 )
