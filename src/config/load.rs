@@ -443,7 +443,7 @@ mod tests {
     fn everything_wrong_is_said_at_once() {
         let text = r#"
 [store]
-url = "postgres://db/x"
+url = "mysql://db/x"
 [api]
 listen = 8080
 [[connection]]
@@ -488,7 +488,7 @@ key = "in the open"
 "#;
         let said = says(text, &[("TRADEBRIDGE__STOER__URL", "x")]);
         let expected = [
-            "c.toml:3:7: store.url: this version has no PostgreSQL store",
+            "c.toml:3:7: store.url: this is no store",
             "c.toml:5:10: api.listen: expected a text, found a number [put it in quotes: \"8080\"]",
             "c.toml:10:13: connection[0].time_zone: `Europe/Amsterdm` is no time zone of the IANA database; did you mean `Europe/Amsterdam`?",
             "c.toml:11:9: connection[0].retry: `initial` (2h) is longer than `max` (1h)",

@@ -290,6 +290,7 @@ pub struct RunCounts {
 
 impl RunCounts {
     /// Each count of this and of another, joined by an operation.
+    #[must_use]
     pub fn zip(self, other: Self, join: impl Fn(u64, u64) -> u64) -> Self {
         Self {
             read: join(self.read, other.read),

@@ -18,11 +18,13 @@ const IDLE: std::time::Duration = std::time::Duration::from_mins(10);
 pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools> {
     let failed = |source| StoreError::Server { server: url.to_string(), source };
     // No statement and no wait for a lock is without an end; a client that vanished frees what it held.
+    let idle = format!("{}ms", open.lease.as_millis().max(1000));
     let limits = [
         ("application_name", "tradebridge"),
         ("statement_timeout", "60s"),
         ("lock_timeout", "30s"),
-        ("idle_in_transaction_session_timeout", "60s"),
+        // Whoever freezes within a transaction holds up the next holder of its lease no longer than the lease does.
+        ("idle_in_transaction_session_timeout", idle.as_str()),
         ("tcp_keepalives_idle", "30"),
         ("tcp_keepalives_interval", "10"),
         ("tcp_keepalives_count", "3"),

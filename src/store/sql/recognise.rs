@@ -31,12 +31,12 @@ pub(super) async fn recognise(
         Session::Postgres(held) => in_postgres(held, source, asked).await?,
     };
     let changed: Vec<i64> = matches.iter().filter(|m| !m.same).map(|m| m.id).collect();
-    let mut known = known(session, &changed).await?;
+    let known = known(session, &changed).await?;
     let mut found = vec![Recognised::New; asked.len()];
     for Match { at, id, same } in matches {
         if let Some(place) = found.get_mut(at) {
-            *place = match known.remove(&id) {
-                Some(known) if !same => Recognised::Other(known),
+            *place = match known.get(&id) {
+                Some(known) if !same => Recognised::Other(known.clone()),
                 _ => Recognised::Same(id),
             };
         }
