@@ -4,6 +4,7 @@
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
 mod error;
+mod history;
 mod keys;
 mod lease;
 mod orders;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use error::{Result, StoreError};
+pub use history::{Deletion, History, Version};
 pub use keys::{KeyHash, Keys, StoredKey};
 pub use lease::{HeldLease, Lease, Leases};
 pub use orders::{
@@ -135,6 +137,12 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
+pub trait Store:
+    Parts + Runs + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+{
+}
 
-impl<T: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store
+    for T
+{
+}

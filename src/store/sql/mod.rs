@@ -6,6 +6,7 @@
 
 mod answers;
 mod feed;
+mod history;
 mod keys;
 mod lease;
 mod members;
