@@ -28,6 +28,8 @@ pub struct Version {
 pub struct Deletion {
     /// The kind of the part.
     pub kind: PartKind,
+    /// The entity's key.
+    pub key: Key,
     /// Its identifier within the entity; empty for a main part.
     pub part: String,
     /// When it was deleted.
@@ -54,11 +56,11 @@ pub trait History: Send + Sync {
     /// and main part first.
     async fn versions_at(&self, entity: Entity, keys: &[Key], at: Timestamp) -> Result<Vec<Version>>;
 
-    /// Every version of an entity's parts, the newest first.
-    async fn versions(&self, entity: Entity, key: &Key, limit: u32) -> Result<Vec<Version>>;
+    /// Every version of the parts of the entities with these keys, the newest first.
+    async fn versions(&self, entity: Entity, keys: &[Key], limit: u32) -> Result<Vec<Version>>;
 
-    /// Which of an entity's parts are gone now.
-    async fn deletions(&self, entity: Entity, key: &Key) -> Result<Vec<Deletion>>;
+    /// Which parts of the entities with these keys are gone now.
+    async fn deletions(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Deletion>>;
 
     /// The runs with these identifiers, as far as they are kept, in no order.
     async fn runs_of(&self, ids: &[String]) -> Result<Vec<Run>>;

@@ -19,17 +19,16 @@ macro_rules! version_from {
             $sequence,
             " AS sequence, ",
             $until,
-            " AS until FROM ",
+            " AS until FROM k CROSS JOIN ",
             $from,
             " p JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run "
         )
     };
 }
 
+/// What versions are selected with, after `with_keys`.
 const LIVING: &str = version_from!("p.changed_at", "p.sequence", "CAST(NULL AS BIGINT)", "part");
 const SUPERSEDED: &str = version_from!("p.since", "CAST(NULL AS BIGINT)", "p.until", "history");
-const LIVING_OF_KEYS: &str = version_from!("p.changed_at", "p.sequence", "CAST(NULL AS BIGINT)", "k CROSS JOIN part");
-const SUPERSEDED_OF_KEYS: &str = version_from!("p.since", "CAST(NULL AS BIGINT)", "p.until", "k CROSS JOIN history");
 
 #[async_trait]
 impl History for SqlStore {
@@ -57,38 +56,48 @@ impl History for SqlStore {
         known(self, None, entity, keys, at).await
     }
 
-    async fn versions(&self, entity: Entity, key: &Key, limit: u32) -> Result<Vec<Version>> {
-        let mut query = self.sql("SELECT * FROM (");
-        for (from, alive) in [(LIVING, " AND p.source_key IS NOT NULL"), (SUPERSEDED, "")] {
-            query.push(if alive.is_empty() { " UNION ALL " } else { "" }).push(from);
-            query.push("WHERE p.entity = ").push_bind(entity.name());
-            query.push(" AND p.company = ").push_bind(&key.company);
-            query.push(" AND p.number = ").push_bind(&key.number).push(alive);
+    async fn versions(&self, entity: Entity, keys: &[Key], limit: u32) -> Result<Vec<Version>> {
+        let mut versions = Vec::new();
+        for chunk in keys.chunks(LOOKUP / 2) {
+            let mut query = Sql::with_keys(self.engine(), chunk);
+            query.push("SELECT * FROM (");
+            for living in [true, false] {
+                push_versions(&mut query, living, entity);
+                query.push(if living { " AND p.source_key IS NOT NULL UNION ALL " } else { "" });
+            }
+            query.push(") v ORDER BY v.changed_at DESC, v.company, v.number, v.part <> '', v.kind, v.part LIMIT ");
+            query.push_bind(limit);
+            for row in query.fetch_all(&mut self.reader().await?).await? {
+                versions.push(version(&row)?);
+            }
         }
-        query.push(") v ORDER BY v.changed_at DESC, v.part <> '', v.kind, v.part LIMIT ").push_bind(limit);
-        query.fetch_all(&mut self.reader().await?).await?.iter().map(version).collect()
+        if keys.len() > LOOKUP / 2 {
+            versions.sort_by_key(|version| std::cmp::Reverse(version.part.changed_at));
+            versions.truncate(limit as usize);
+        }
+        Ok(versions)
     }
 
-    async fn deletions(&self, entity: Entity, key: &Key) -> Result<Vec<Deletion>> {
-        self.sql(
-            "SELECT kind, part, changed_at, run FROM part \
-             WHERE entity = ? AND company = ? AND number = ? AND source_key IS NULL",
-        )
-        .bind(entity.name())
-        .bind(&key.company)
-        .bind(&key.number)
-        .fetch_all(&mut self.reader().await?)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(Deletion {
-                kind: rows::kind(row)?,
-                part: row.get("part")?,
-                at: rows::instant(row.get("changed_at")?)?,
-                run: row.get("run")?,
-            })
-        })
-        .collect()
+    async fn deletions(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Deletion>> {
+        let mut deletions = Vec::new();
+        for chunk in keys.chunks(LOOKUP / 2) {
+            let mut query = Sql::with_keys(self.engine(), chunk);
+            query.push(
+                "SELECT p.kind, p.company, p.number, p.part, p.changed_at, p.run FROM k CROSS JOIN part p \
+                 WHERE p.company = k.company AND p.number = k.number AND p.source_key IS NULL AND p.entity = ",
+            );
+            query.push_bind(entity.name());
+            for row in query.fetch_all(&mut self.reader().await?).await? {
+                deletions.push(Deletion {
+                    kind: rows::kind(&row)?,
+                    key: rows::key(&row)?,
+                    part: row.get("part")?,
+                    at: rows::instant(row.get("changed_at")?)?,
+                    run: row.get("run")?,
+                });
+            }
+        }
+        Ok(deletions)
     }
 
     async fn runs_of(&self, ids: &[String]) -> Result<Vec<Run>> {
@@ -171,14 +180,12 @@ async fn known(
         let mut query = Sql::with_keys(store.engine(), chunk);
         query.push("SELECT * FROM (");
         for living in [true, false] {
-            query.push(if living { LIVING_OF_KEYS } else { " UNION ALL " });
-            query.push(if living { "" } else { SUPERSEDED_OF_KEYS });
-            query.push("WHERE p.company = k.company AND p.number = k.number AND p.entity = ");
-            query.push_bind(entity.name());
+            push_versions(&mut query, living, entity);
             shops::push_known(&mut query, living, at);
             if let Some(view) = view {
                 shops::push_scope(&mut query, Eyes::Shop(view), entity);
             }
+            query.push(if living { " UNION ALL " } else { "" });
         }
         query.push(") v ORDER BY v.company, v.number, v.part <> '', v.kind, v.part, v.changed_at DESC");
         for row in query.fetch_all(&mut store.reader().await?).await? {
@@ -193,6 +200,12 @@ async fn known(
         }
     }
     Ok(versions)
+}
+
+/// The living parts, or the superseded versions, of the entities `k`.
+fn push_versions(query: &mut Sql, living: bool, entity: Entity) {
+    query.push(if living { LIVING } else { SUPERSEDED });
+    query.push("WHERE p.company = k.company AND p.number = k.number AND p.entity = ").push_bind(entity.name());
 }
 
 fn version(row: &super::statement::Row) -> Result<Version> {
