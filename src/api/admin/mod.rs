@@ -7,6 +7,7 @@ mod error;
 mod keys;
 mod orders;
 mod runs;
+pub mod trace;
 pub mod views;
 mod who;
 mod work;
@@ -28,6 +29,7 @@ pub fn router(_state: &ApiState) -> Router<ApiState> {
         .route("/runs/{id}", get(runs::show))
         .route("/runs/{id}/approve", post(runs::approve))
         .route("/runs/{id}/reject", post(runs::reject))
+        .route("/trace/{entity}", get(trace::trace))
         .route("/rejections", get(runs::rejections))
         .route("/orders", get(orders::list))
         .route("/orders/{id}", get(orders::show))
