@@ -418,7 +418,8 @@ async fn a_price_is_told_for_each_instant_with_the_run_that_brought_it(engine: E
                 assert_eq!(record["meta"]["sources"][0]["run"], run.as_str());
                 let version = version.unwrap();
                 assert_eq!((number(&version["content"]["value"]), &version["run_id"]), (value, &json!(run)));
-                assert_eq!(version["run"]["place"]["content"]["file"], "prijsafspraken.csv", "{version:#}");
+                let file = version["run"]["place"]["content"]["file"].as_str().unwrap();
+                assert!(file.ends_with("prijsafspraken.csv"), "{version:#}");
                 assert_eq!((&version["source_key"], &version["connection"]), (&json!("100001"), &json!("erp")));
             }
         }
