@@ -11,6 +11,7 @@ mod page;
 mod plan;
 mod prices;
 mod pull;
+pub mod raw;
 mod run;
 mod schedule;
 mod scope;
