@@ -4,6 +4,7 @@
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
 mod error;
+mod from_raw;
 mod guard;
 mod keyed;
 mod lease;

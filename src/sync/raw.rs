@@ -4,7 +4,7 @@
 //! A batch is read row by row within limits of size, so that a damaged or hostile one takes no memory to speak of.
 //! What does not live here: keeping batches (`store`), and applying a mapping to their rows again (`kept`).
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead, Read as _, Write as _};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -170,17 +170,28 @@ fn length(bytes: usize) -> [u8; 4] {
 ///
 /// # Errors
 /// [`RawError::Version`], [`RawError::Damaged`]; later ones come with the rows, and then no row follows.
-pub fn rows(batch: &RawBatch) -> Result<Rows<'_>, RawError> {
-    let Some((version, frame)) = batch.bytes.split_first() else {
-        return Err(RawError::Damaged(io::ErrorKind::UnexpectedEof.into()));
-    };
-    if *version != VERSION {
-        return Err(RawError::Version(*version));
+pub fn rows(batch: &RawBatch) -> Result<Rows<&[u8]>, RawError> {
+    open(batch.bytes.as_slice(), batch.records)
+}
+
+/// The same of a batch that is taken over.
+///
+/// # Errors
+/// As of [`rows`].
+pub fn into_rows(batch: RawBatch) -> Result<Rows<io::Cursor<Vec<u8>>>, RawError> {
+    open(io::Cursor::new(batch.bytes), batch.records)
+}
+
+fn open<R: BufRead>(mut frame: R, records: u32) -> Result<Rows<R>, RawError> {
+    let mut version = [0];
+    frame.read_exact(&mut version).map_err(RawError::Damaged)?;
+    if version != [VERSION] {
+        return Err(RawError::Version(version[0]));
     }
     let mut decoder = Decoder::with_buffer(frame).map_err(RawError::Damaged)?.single_frame();
     decoder.window_log_max(WINDOW).map_err(RawError::Damaged)?;
     let text = io::BufReader::with_capacity(64 * 1024, decoder);
-    Ok(Rows { text: Some(text), read: 0, end: 0, left: batch.records, source: None })
+    Ok(Rows { text: Some(text), read: 0, end: 0, left: records, source: None })
 }
 
 /// The row of a key.
@@ -222,10 +233,25 @@ pub fn rewrite(batch: &RawBatch, keep: impl Fn(&str, &mut Json) -> bool) -> Resu
     builder.finish()
 }
 
+/// The fields of a record as JSON in which a number stays a number: the form in which they are kept.
+pub fn typed(fields: &Fields) -> Json {
+    let mut text = Vec::new();
+    fields.write_json(&mut text);
+    serde_json::from_slice(&text).unwrap_or_else(|_| fields.to_json())
+}
+
+/// The keys of the rows of a batch, in their order.
+///
+/// # Errors
+/// As of [`rows`].
+pub fn keys(batch: &RawBatch) -> Result<Vec<String>, RawError> {
+    rows(batch)?.map(|row| row.map(|row| row.source_key)).collect()
+}
+
 /// Goes through the rows of a batch.
-pub struct Rows<'a> {
+pub struct Rows<R: BufRead> {
     /// The text of the rows; gone after an error.
-    text: Option<io::BufReader<Decoder<'static, &'a [u8]>>>,
+    text: Option<io::BufReader<Decoder<'static, R>>>,
     /// Bytes of the rows read so far, and where this row has to end.
     read: u64,
     end: u64,
@@ -234,7 +260,7 @@ pub struct Rows<'a> {
     source: Option<Arc<str>>,
 }
 
-impl Rows<'_> {
+impl<R: BufRead> Rows<R> {
     fn row(&mut self) -> Result<Row, RawError> {
         self.end = LIMIT.min(self.read + ROW_LIMIT);
         let source_key = self.text()?;
@@ -281,7 +307,7 @@ impl Rows<'_> {
     }
 }
 
-impl Iterator for Rows<'_> {
+impl<R: BufRead> Iterator for Rows<R> {
     type Item = Result<Row, RawError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -297,7 +323,7 @@ impl Iterator for Rows<'_> {
     }
 }
 
-impl std::fmt::Debug for Rows<'_> {
+impl<R: BufRead> std::fmt::Debug for Rows<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rows").field("read", &self.read).field("left", &self.left).finish_non_exhaustive()
     }

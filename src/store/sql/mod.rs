@@ -13,6 +13,7 @@ mod orders;
 mod outbox;
 mod parts;
 mod postgres;
+mod raw;
 mod rows;
 mod runs;
 mod session;
