@@ -11,7 +11,7 @@ use super::preview::without_nulls;
 use super::runs::read_from;
 use super::when::{ago, clock, length};
 use super::{Answered, Context};
-use crate::api::admin::trace::{AsOf, Knowledge, Trace, TracedVersion};
+use crate::api::admin::traced::{AsOf, Knowledge, Trace, TracedVersion};
 use crate::publish::{Ended, Ending};
 
 #[derive(Debug, Args)]
@@ -222,7 +222,8 @@ fn version(version: &TracedVersion, newer: Option<&Knowledge>, page: &mut Page) 
         ("  source row", version.source_row.is_none().then(|| Cell::toned(Tone::Dim, "not kept any more"))),
     ]);
     if let Some(row) = &version.source_row {
-        page.toned_line(Tone::Dim, "  source row");
+        let place = version.source_place.as_deref().unwrap_or_default();
+        page.toned_line(Tone::Dim, format!("  source row  {place}"));
         page.json(4, &without_nulls(row) as &Json);
     }
 }

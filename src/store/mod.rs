@@ -8,6 +8,7 @@ mod history;
 mod keys;
 mod lease;
 mod orders;
+mod raw;
 mod shops;
 mod sql;
 mod types;
@@ -24,6 +25,7 @@ pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use raw::{KeptBatch, Raws};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
 pub use types::{
@@ -138,11 +140,11 @@ pub trait Feed: Send + Sync {
 
 /// Everything a daemon needs of a store.
 pub trait Store:
-    Parts + Runs + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+    Parts + Runs + Raws + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
 {
 }
 
-impl<T: Parts + Runs + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store
-    for T
+impl<T: Parts + Runs + Raws + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug>
+    Store for T
 {
 }

@@ -4,13 +4,16 @@
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
 mod error;
+mod from_raw;
 mod guard;
 mod keyed;
 mod lease;
+mod map_diff;
 mod page;
 mod plan;
 mod prices;
 mod pull;
+pub mod raw;
 mod run;
 mod schedule;
 mod scope;
@@ -18,6 +21,7 @@ mod scope;
 pub use error::SyncError;
 pub use guard::{Verdict, judge};
 pub use keyed::{Keyed, Keyer};
+pub use map_diff::{FieldChange, MapDiff, map_diff};
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
 pub use pull::{Previewed, Pulled, Puller};
 pub use run::{Ended, Job, approve, finish, refuse};

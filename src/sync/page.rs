@@ -9,6 +9,7 @@ use roaring::RoaringTreemap;
 use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
+use super::raw;
 use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
@@ -149,6 +150,8 @@ pub(super) struct Comparer<'a> {
     pub setting: &'a Setting,
     pub scopes: &'a Scopes,
     pub price_change: Percent,
+    /// Whether the source rows of what differs are kept.
+    pub keep_raw: bool,
 }
 
 impl Comparer<'_> {
@@ -159,7 +162,11 @@ impl Comparer<'_> {
         progress: &mut Progress,
         records: Vec<Keyed>,
     ) -> Result<Page, SyncError> {
-        let mut page = Draft { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } };
+        let mut page = Draft {
+            seen: RoaringTreemap::new(),
+            page: Page { number: run.pages, ..Page::default() },
+            raw: self.keep_raw.then(raw::Builder::default),
+        };
         run.counts.read += records.len() as u64;
         progress.forget_committed(run);
         let candidates = self.recognise(run, progress, &mut page, records).await?;
@@ -208,12 +215,15 @@ impl Comparer<'_> {
             }
             page.mended(candidate.rejected);
             let shops = self.shops(run, &part);
-            page.differ(run, progress, candidate, *part, shops, own);
+            page.differ(run, progress, candidate, *part, shops, own)?;
         }
         if !run.loading && run.complete {
             page.page.seen = bytes(&page.seen)?;
         }
         run.pages += 1;
+        if let Some(raw) = page.raw {
+            page.page.raw = raw.finish()?;
+        }
         Ok(page.page)
     }
 
@@ -361,6 +371,8 @@ impl Comparer<'_> {
 struct Draft {
     seen: RoaringTreemap,
     page: Page,
+    /// The source rows of what differs, where they are kept.
+    raw: Option<raw::Builder>,
 }
 
 impl Draft {
@@ -375,7 +387,7 @@ impl Draft {
             digest: digest.unwrap_or(keyed.digest),
             place: keyed.place.to_string(),
             reason: keyed.unreadable.unwrap_or(reason),
-            record: keyed.fields.to_json(),
+            record: raw::typed(&keyed.fields),
             at: Timestamp::now(),
         });
     }
@@ -392,8 +404,11 @@ impl Draft {
         part: Mapped,
         shops: Option<Vec<String>>,
         own: bool,
-    ) {
-        let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
+    ) -> Result<(), SyncError> {
+        let Candidate { keyed: Keyed { key, digest, place, fields, raw, .. }, known, .. } = candidate;
+        if let (Some(batch), None) = (&mut self.raw, raw) {
+            batch.push_fields(&key, &place, &fields)?;
+        }
         let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
         if let Some(known) = known.as_ref().filter(|_| !own) {
             // The record has another canonical key now: the old part goes, a new one comes.
@@ -413,13 +428,14 @@ impl Draft {
             who: part.identity.who,
             what: part.identity.what,
             shops,
-            raw: None,
+            raw,
             turn: None,
             content: (!unchanged).then_some(part.content),
             before: known.filter(|_| own).map(|k| k.hash),
             after: Some(part.hash),
             source_hash: digest,
         });
+        Ok(())
     }
 }
 

@@ -420,6 +420,8 @@ async fn a_price_is_told_for_each_instant_with_the_run_that_brought_it(engine: E
                 assert_eq!((number(&version["content"]["value"]), &version["run_id"]), (value, &json!(run)));
                 let file = version["run"]["place"]["content"]["file"].as_str().unwrap();
                 assert!(file.ends_with("prijsafspraken.csv"), "{version:#}");
+                assert_eq!(number(&json!(version["source_row"]["Waarde"].as_str().unwrap().replace(',', "."))), value);
+                assert!(version["source_place"].as_str().unwrap().contains("line 2"), "{version:#}");
                 assert_eq!((&version["source_key"], &version["connection"]), (&json!("100001"), &json!("erp")));
             }
         }
@@ -500,7 +502,7 @@ fn the_command_tells_where_a_price_came_from() {
     let on_day = page(&[&price[..], &["--date", "2026-11-12"]].concat());
     let then = page(&[&price[..], &["--known-at", &first]].concat());
     for (said, wanted) in [
-        (&on_day, &["What is known now", "NL01~100001", "0.73", "prijsafspraken.csv", "key 100001", "2026-11-12"][..]),
+        (&on_day, &["What is known now", "NL01~100001", "0.73", "prijsafspraken.csv", "key 100001", "0,7300"][..]),
         (&then, &["What was known at", "0.7125", "superseded by run"]),
         (&page(&["trace", "price_agreement", "100001"]), &["2 versions", "0.73", "0.7125", "superseded by run"]),
     ] {

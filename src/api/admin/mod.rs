@@ -7,7 +7,8 @@ mod error;
 mod keys;
 mod orders;
 mod runs;
-pub mod trace;
+mod trace;
+pub mod traced;
 pub mod views;
 mod who;
 mod work;
@@ -21,6 +22,7 @@ use super::state::ApiState;
 pub fn router(_state: &ApiState) -> Router<ApiState> {
     Router::new()
         .route("/sync", post(work::sync))
+        .route("/map/diff", post(work::map_diff))
         .route("/preview", post(work::preview))
         .route("/reload", post(work::reload))
         .route("/check", post(work::check))

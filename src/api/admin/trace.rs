@@ -1,7 +1,7 @@
 //! Where records came from: every version of one, or what was known about a customer and a product, with the runs and
 //! the source rows behind it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::State;
@@ -9,20 +9,20 @@ use axum::http::Uri;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::AdminError;
+use super::traced::{AsOf, Knowledge, Trace, TracedVersion};
 use crate::api::problem::{self, Problem};
 use crate::api::query::{Form, Parameter, Parameters};
 use crate::api::segment::Segment;
 use crate::api::state::ApiState;
 use crate::config::suggest::{nearest, one_of};
 use crate::config::{Config, Retention};
-use crate::model::{Entity, Key, PartKind};
-use crate::publish::{Ended, PublishError, Question, ended, reach};
-use crate::store::{Deletion, Run, Store, Version};
+use crate::model::{Entity, Key};
+use crate::publish::{PublishError, Question, ended, reach};
+use crate::store::{Deletion, RawBatch, Run, Store, Version};
+use crate::sync::raw::{self, RawError};
 
 /// Versions that are looked through for how others ended.
 const LOOKED_THROUGH: u32 = 2000;
@@ -50,116 +50,6 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "company", form: Form::Text, help: "The company, where the number could be of several." },
     Parameter { name: "limit", form: Form::Count { most: 1000, usual: 100 }, help: "At most so many." },
 ];
-
-/// Where records came from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Trace {
-    /// What they are.
-    pub entity: Entity,
-    /// The company they belong to.
-    pub company: String,
-    /// The number of the one record that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<String>,
-    /// The customer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub customer: Option<String>,
-    /// The product.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub product: Option<String>,
-    /// The day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "date"))]
-    pub date: Option<Date>,
-    /// From which instant on everything that was known can be told.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub history_since: Timestamp,
-    /// What was known, the newest knowledge first; empty where every version is shown.
-    #[serde(default)]
-    pub known: Vec<Knowledge>,
-    /// Every version of the record and its parts, the newest first; empty where knowledge at instants is shown.
-    #[serde(default)]
-    pub versions: Vec<TracedVersion>,
-    /// Whether there are more versions than were asked for.
-    #[serde(default)]
-    pub more: bool,
-}
-
-/// What was known at an instant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Knowledge {
-    /// Which instant it is.
-    pub as_of: AsOf,
-    /// The instant; absent where it is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub known_at: Option<Timestamp>,
-    /// The zone whose day it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub time_zone: Option<String>,
-    /// The connections that it came over.
-    pub connections: Vec<String>,
-    /// Why it cannot be told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gone: Option<String>,
-    /// The versions that were known.
-    pub versions: Vec<TracedVersion>,
-    /// Whether there are more records than were asked for.
-    #[serde(default)]
-    pub more: bool,
-}
-
-/// Which instant is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AsOf {
-    /// Now.
-    Now,
-    /// The end of the day that was asked for.
-    EndOfDay,
-    /// The beginning of the day that was asked for.
-    StartOfDay,
-    /// The instant that was asked for.
-    KnownAt,
-}
-
-/// A version of a record or of a part of it, with what brought it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TracedVersion {
-    /// The record's key, `COMPANY~NUMBER`.
-    pub key: String,
-    /// What kind of part of the record it is.
-    pub part: PartKind,
-    /// Its identifier within the record; absent for the main part.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// When it was stored.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    pub since: Timestamp,
-    /// When it was superseded or deleted; absent while it stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    pub until: Option<Timestamp>,
-    /// How it ended; absent while it stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
-    /// The canonical content.
-    pub content: Value,
-    /// The connection it came over.
-    pub connection: String,
-    /// The stream it came from.
-    pub stream: String,
-    /// Its key in the stream.
-    pub source_key: String,
-    /// The source row as it was read; absent where it is not kept any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_row: Option<Value>,
-    /// The run that brought it.
-    pub run_id: String,
-    /// That run, with its mapping's digest and what it read; absent where it is not kept any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<Run>,
-}
 
 /// `GET /admin/v1/trace/{entity}`
 pub(super) async fn trace(
@@ -442,12 +332,14 @@ async fn described(
     ids.sort_unstable();
     ids.dedup();
     let runs = if ids.is_empty() { Vec::new() } else { store.runs_of(&ids).await? };
-    let mut rows = source_rows(store, &versions).await?;
+    let rows = source_rows(store, &versions).await?;
     Ok(versions
         .into_iter()
         .map(|version| {
             let ended = ended(&version, all, deletions, &runs);
             let Version { part, until, raw } = version;
+            let row = raw.and_then(|raw| rows.get(&(raw, part.source_key.clone())).cloned());
+            let (source_place, source_row) = row.unzip();
             TracedVersion {
                 key: part.key.to_string(),
                 part: part.kind,
@@ -456,7 +348,8 @@ async fn described(
                 until,
                 ended,
                 content: part.content,
-                source_row: raw.and_then(|raw| rows.remove(&(raw, part.source_key.clone()))),
+                source_place,
+                source_row,
                 connection: part.connection,
                 stream: part.stream,
                 source_key: part.source_key,
@@ -467,8 +360,42 @@ async fn described(
         .collect())
 }
 
-/// The source rows of versions as they were read, by batch and source key, of the batches that are kept.
-#[allow(clippy::unused_async)]
-async fn source_rows(_store: &dyn Store, _versions: &[Version]) -> Result<HashMap<(i64, String), Value>, AdminError> {
-    Ok(HashMap::new())
+/// A source row: where it stood, and its fields.
+type SourceRow = (String, Value);
+
+/// The source rows of versions as they were read, by batch and source key, of the batches that are kept. Each batch is
+/// read once.
+async fn source_rows(store: &dyn Store, versions: &[Version]) -> Result<HashMap<(i64, String), SourceRow>, AdminError> {
+    let mut wanted: BTreeMap<i64, HashSet<String>> = BTreeMap::new();
+    for version in versions {
+        if let Some(raw) = version.raw {
+            wanted.entry(raw).or_default().insert(version.part.source_key.clone());
+        }
+    }
+    let mut rows = HashMap::new();
+    for (raw, keys) in wanted {
+        let Some(batch) = store.raw_batch(raw).await? else { continue };
+        match tokio::task::spawn_blocking(move || pick(&batch, &keys)).await {
+            Ok(Ok(found)) => rows.extend(found.into_iter().map(|(key, row)| ((raw, key), row))),
+            // The rest of the answer does not rest on it.
+            Ok(Err(error)) => tracing::warn!(raw, %error, "a batch of source rows cannot be read"),
+            Err(error) => tracing::error!(raw, %error, "a batch of source rows was not read to its end"),
+        }
+    }
+    Ok(rows)
+}
+
+fn pick(batch: &RawBatch, keys: &HashSet<String>) -> Result<Vec<(String, SourceRow)>, RawError> {
+    let mut found = Vec::with_capacity(keys.len());
+    for row in raw::rows(batch)? {
+        let row = row?;
+        if keys.contains(&row.source_key) {
+            let fields = row.value()?;
+            found.push((row.source_key, (row.place.to_string(), fields)));
+            if found.len() == keys.len() {
+                break;
+            }
+        }
+    }
+    Ok(found)
 }

@@ -14,6 +14,7 @@ mod orders;
 mod outbox;
 mod parts;
 mod postgres;
+mod raw;
 mod rows;
 mod runs;
 mod session;
