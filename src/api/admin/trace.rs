@@ -21,7 +21,7 @@ use crate::config::suggest::{nearest, one_of};
 use crate::config::{Config, Retention};
 use crate::model::{Entity, Key};
 use crate::publish::{PublishError, Question, ended, reach};
-use crate::store::{Deletion, RawBatch, Run, Store, Version};
+use crate::store::{Deletion, RawBatch, Store, Version};
 use crate::sync::raw::{self, RawError};
 
 /// Versions that are looked through for how others ended.

@@ -1,8 +1,11 @@
 //! What shops see: the scope is part of every statement, so a page is a page of what the shop sees.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::super::{Condition, Judged, Listing, Part, Result, ShopChange, ShopChanges, ShopScope, Shops, View};
+use super::session::Session;
 use super::statement::Sql;
 use super::{SqlStore, members, rows};
 use crate::model::{Entity, Key, PartKind};
@@ -12,6 +15,9 @@ const LOOKUP: usize = 1000;
 
 /// More targets than these are looked up together and sorted, instead of each walking its own index range.
 const RANGES: usize = 100;
+
+/// Keys that living parts and history are walked through side by side for.
+const STRETCH: u32 = 10_000;
 
 /// The customer that a part `p` is about, whose membership decides who sees it; null where everyone does. What an ERP
 /// says about an order without naming the customer is nobody's.
@@ -190,7 +196,10 @@ struct Walk<'a> {
     eyes: Eyes<'a>,
     listing: &'a Listing,
     company: &'a str,
-    after: Option<&'a str>,
+    /// After this number.
+    after: Option<String>,
+    /// Not beyond this number.
+    upto: Option<String>,
     limit: u32,
 }
 
@@ -207,7 +216,6 @@ pub(super) async fn keys(
     };
     companies.sort_unstable();
     companies.dedup();
-    let eras = known_at.map_or_else(|| vec![Era::Now], |at| vec![Era::Living(at), Era::Superseded(at)]);
     let mut keys = Vec::new();
     for company in companies {
         if listing.company.as_ref().is_some_and(|c| c != company)
@@ -215,30 +223,74 @@ pub(super) async fn keys(
         {
             continue;
         }
-        let rest = listing.limit - u32::try_from(keys.len()).unwrap_or(u32::MAX);
-        if rest == 0 {
+        let limit = listing.limit - u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        if limit == 0 {
             break;
         }
-        let after = listing.after.as_ref().filter(|a| a.company == *company).map(|a| a.number.as_str());
-        let walk = Walk { eyes, listing, company, after, limit: rest };
-        // Where a clock was put back, two versions of a record can cover an instant.
-        let mut query =
-            store.sql(if known_at.is_some() { "SELECT DISTINCT number FROM (" } else { "SELECT number FROM (" });
-        let mut first = true;
-        for era in &eras {
-            for range in ranges(listing, *era) {
-                query.push(if first { "SELECT number FROM (" } else { " UNION ALL SELECT number FROM (" });
-                push_range(&mut query, &walk, &range, *era);
-                query.push(") x");
-                first = false;
-            }
-        }
-        query.push(") r ORDER BY number LIMIT ").push_bind(rest);
-        for row in query.fetch_all(&mut store.reader().await?).await? {
-            keys.push(Key::new(company.clone(), row.get::<String>("number")?));
-        }
+        let after = listing.after.as_ref().filter(|a| a.company == *company).map(|a| a.number.clone());
+        let walk = Walk { eyes, listing, company, after, upto: None, limit };
+        let mut reader = store.reader().await?;
+        let numbers = match known_at {
+            None => numbers(&mut reader, &walk, Era::Now).await?,
+            Some(at) => known_numbers(&mut reader, walk, at).await?,
+        };
+        keys.extend(numbers.into_iter().map(|number| Key::new(company.clone(), number)));
     }
     Ok(keys)
+}
+
+/// The numbers of a walk through one era, in their order.
+async fn numbers(reader: &mut Session<'_>, walk: &Walk<'_>, era: Era) -> Result<Vec<String>> {
+    let mut query = reader.sql("SELECT number FROM (");
+    for (at, range) in ranges(walk.listing, era).iter().enumerate() {
+        query.push(if at == 0 { "" } else { " UNION ALL " }).push("SELECT number FROM (");
+        push_range(&mut query, walk, range, era);
+        query.push(format_args!(") r{at}"));
+    }
+    query.push(") r ORDER BY number LIMIT ").push_bind(walk.limit);
+    query.fetch_all(reader).await?.iter().map(|row| row.get("number")).collect()
+}
+
+/// The numbers of what was known at an instant, in their order.
+///
+/// Living parts and history are walked side by side, a stretch of keys after the other: where few of the one were known
+/// then, a page of the other must not have to look through all of it.
+async fn known_numbers(reader: &mut Session<'_>, walk: Walk<'_>, at: i64) -> Result<Vec<String>> {
+    let limit = walk.limit as usize;
+    let by_key = matches!(ranges(walk.listing, Era::Superseded(at)).as_slice(), [Range::Key]);
+    let mut after = walk.after.clone();
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let end = if by_key { end_of_stretch(reader, &walk, after.as_ref()).await? } else { None };
+        let rest = limit - found.len();
+        let mut page = BTreeSet::new();
+        let mut upto = end.clone();
+        // What is superseded between the two is found twice, not missed.
+        for era in [Era::Living(at), Era::Superseded(at)] {
+            let limit = u32::try_from(rest).unwrap_or(u32::MAX);
+            let stretch = Walk { after: after.clone(), upto: upto.clone(), limit, ..walk };
+            page.extend(numbers(reader, &stretch, era).await?);
+            upto = page.iter().nth(rest.saturating_sub(1)).cloned().or(upto);
+        }
+        found.extend(page.into_iter().take(rest));
+        if found.len() >= limit || end.is_none() {
+            return Ok(found);
+        }
+        after = end;
+    }
+}
+
+/// The last number of the next stretch of keys; none where the rest is one.
+async fn end_of_stretch(reader: &mut Session<'_>, walk: &Walk<'_>, after: Option<&String>) -> Result<Option<String>> {
+    let row = reader
+        .sql("SELECT number FROM part WHERE entity = ? AND company = ? AND number > ? ORDER BY number LIMIT 1 OFFSET ?")
+        .bind(walk.listing.entity.name())
+        .bind(walk.company)
+        .bind(after.map(String::as_str).unwrap_or_default())
+        .bind(STRETCH)
+        .fetch_optional(reader)
+        .await?;
+    row.map(|row| row.get("number")).transpose()
 }
 
 /// What a list walks along, in the order of numbers.
@@ -284,7 +336,8 @@ fn group_term(entity: Entity) -> &'static str {
 fn push_range(query: &mut Sql, walk: &Walk<'_>, range: &Range<'_>, era: Era) {
     let Walk { listing, company, .. } = *walk;
     let number = if matches!(range, Range::Term(..)) { "t.number" } else { "p.number" };
-    let distinct = if matches!(era, Era::Now) { "" } else { "DISTINCT " };
+    // Where a clock was put back, two versions of a record can cover an instant.
+    let distinct = if matches!(era, Era::Superseded(_)) { "DISTINCT " } else { "" };
     query.push(format_args!("SELECT {distinct}{number} FROM "));
     if let Range::Term(name, value) = range {
         query.push("term t CROSS JOIN part p WHERE p.id = t.part AND t.name = ").push_bind(*name);
@@ -313,8 +366,11 @@ fn push_range(query: &mut Sql, walk: &Walk<'_>, range: &Range<'_>, era: Era) {
         Era::Living(at) => push_known(query, true, at),
         Era::Superseded(at) => push_known(query, false, at),
     }
-    if let Some(after) = walk.after {
+    if let Some(after) = &walk.after {
         query.push(format_args!(" AND {number} > ")).push_bind(after);
+    }
+    if let Some(upto) = &walk.upto {
+        query.push(format_args!(" AND {number} <= ")).push_bind(upto);
     }
     for (column, terms) in [("p.who", &listing.who), ("p.what", &listing.what)] {
         if !terms.is_empty() && !matches!(range, Range::Column(c, _) if *c == column) {
