@@ -31,6 +31,9 @@ const BATCHES: u32 = 100;
 /// Rejections looked up at once.
 const REJECTIONS: u32 = 500;
 
+/// What broke off where the portions end without an end.
+pub(super) const LOOKUP: SyncError = SyncError::Stopped("the lookup of kept rows");
+
 /// Portions that are looked up ahead of their use.
 const AHEAD: usize = 1;
 
@@ -40,6 +43,8 @@ pub(super) enum Portion {
     Batch { id: i64, batch: RawBatch, current: HashMap<String, Stored> },
     /// Records that were rejected before.
     Rejected(Vec<Rejection>),
+    /// There are no more.
+    End,
 }
 
 /// Looks up the rows of a source, in the order of batches, and then what was rejected; ends early where nobody takes
@@ -77,7 +82,11 @@ pub(super) async fn walk(
     let mut after = 0;
     loop {
         let rejections = store.rejections(Some(source.id), after, REJECTIONS).await?;
-        let Some(last) = rejections.last() else { return Ok(()) };
+        let Some(last) = rejections.last() else {
+            // Whoever took the portions has ended with an error of its own.
+            let _ = portions.send(Ok(Portion::End)).await;
+            return Ok(());
+        };
         after = last.id;
         // What was rejected since then was rejected by this very mapping.
         let before = rejections.into_iter().filter(|r| r.at < began && has_key(r)).collect();
@@ -157,8 +166,9 @@ impl Kept {
                 }
             }
             match self.portions.blocking_recv() {
-                None => return Ok(None),
+                None => return Err(LOOKUP),
                 Some(portion) => match portion? {
+                    Portion::End => return Ok(None),
                     Portion::Batch { id, batch, current } => self.rows = Some((id, raw::into_rows(batch)?, current)),
                     Portion::Rejected(rejected) => self.rejected = rejected.into_iter(),
                 },

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::error::SyncError;
-use super::from_raw::{Portion, portions, rejected_record};
+use super::from_raw::{LOOKUP, Portion, portions, rejected_record};
 use super::raw;
 use crate::mapping::{Mapped, Mapping, Outcome, Rejected, Setting};
 use crate::model::Key;
@@ -103,9 +103,10 @@ pub async fn map_diff(
         examples: BTreeMap::new(),
     };
     let mut portions = portions(store, source);
-    while let Some(portion) = portions.recv().await {
+    loop {
         let (mapping, setting) = (Arc::clone(mapping), setting.clone());
-        let (tried, current) = match portion? {
+        let (tried, current) = match portions.recv().await.ok_or(LOOKUP)?? {
+            Portion::End => break,
             Portion::Batch { batch, current, .. } => {
                 let attempt = move || -> Result<_, SyncError> {
                     let mut tried = Vec::new();

@@ -133,7 +133,8 @@ impl Builder {
             return Ok(false);
         }
         if self.frame.is_none() {
-            let frame = Encoder::new(vec![VERSION], LEVEL).map_err(RawError::Compress)?;
+            let mut frame = Encoder::new(vec![VERSION], LEVEL).map_err(RawError::Compress)?;
+            frame.include_checksum(true).map_err(RawError::Compress)?;
             self.frame = Some(frame);
         }
         if let Some(frame) = &mut self.frame {
@@ -261,6 +262,15 @@ pub struct Rows<R: BufRead> {
 }
 
 impl<R: BufRead> Rows<R> {
+    /// Behind the last row there is nothing but the checksum of them all.
+    fn close(&mut self) -> Result<(), RawError> {
+        let Some(mut text) = self.text.take() else { return Ok(()) };
+        match text.read(&mut [0]).map_err(RawError::Damaged)? {
+            0 => Ok(()),
+            _ => Err(RawError::Row("there are more rows than were counted".to_owned())),
+        }
+    }
+
     fn row(&mut self) -> Result<Row, RawError> {
         self.end = LIMIT.min(self.read + ROW_LIMIT);
         let source_key = self.text()?;
@@ -311,9 +321,10 @@ impl<R: BufRead> Iterator for Rows<R> {
     type Item = Result<Row, RawError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 || self.text.is_none() {
-            return None;
+        if self.left == 0 {
+            return self.close().err().map(Err);
         }
+        self.text.as_ref()?;
         self.left -= 1;
         let row = self.row();
         if row.is_err() {
@@ -392,6 +403,12 @@ mod tests {
         let short = RawBatch { bytes: whole.bytes[..whole.bytes.len() - 9].to_vec(), ..whole.clone() };
         let read: Vec<_> = rows(&short).unwrap().collect();
         assert!(matches!(read.last(), Some(Err(RawError::Damaged(_)))), "{read:?}");
+        let mut other = whole.clone();
+        let middle = other.bytes.iter().position(|byte| *byte == b'P').unwrap();
+        other.bytes[middle] = b'R';
+        assert!(rows(&other).unwrap().any(|row| row.is_err()), "another letter in a name is noticed");
+        let fewer = RawBatch { records: 1, ..whole.clone() };
+        assert!(matches!(rows(&fewer).unwrap().last(), Some(Err(RawError::Row(_)))));
         let more = RawBatch { records: 3, ..whole.clone() };
         let read: Vec<_> = rows(&more).unwrap().collect();
         assert!(read.len() == 3 && matches!(read[2], Err(RawError::Damaged(_))), "{read:?}");

@@ -17,6 +17,7 @@ mod exchange;
 mod exports;
 mod feed;
 mod formats;
+mod from_raw;
 mod history;
 mod mappings;
 mod orders;
