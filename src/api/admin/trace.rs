@@ -268,15 +268,18 @@ async fn known(
     let mut entities = vec![question.entity];
     entities.extend(question.customer.as_ref().map(|_| Entity::Customer));
     entities.extend(question.product.as_ref().map(|_| Entity::Product));
-    let mut since = Timestamp::MIN;
+    let (mut since, mut shortest) = (Timestamp::MIN, question.entity);
     for entity in entities {
-        since = since.max(reach(store, entity, retention).await?);
+        let reach = reach(store, entity, retention).await?;
+        if reach > since {
+            (since, shortest) = (reach, entity);
+        }
     }
     let mut found: Vec<(Instant, Option<PublishError>, Vec<Version>, bool)> = Vec::new();
     for instant in instants {
         match instant.at {
             Some(at) if at < since => {
-                let gone = PublishError::HistoryGone { at, entity: question.entity, since };
+                let gone = PublishError::HistoryGone { at, entity: shortest, since };
                 if must {
                     return Err(Problem::from(gone).into());
                 }

@@ -74,7 +74,10 @@ async fn lists_show_what_was_known_with_the_filters_of_then() {
     }
     let list = api.get(&format!("/v1/price-agreements?customer=10&known_at={then}"), A).await.json();
     assert_eq!((&list["known_at"], &list["changes_cursor"]), (&json!(then.to_string()), &Value::Null));
-    assert!(list["verified_at"]["erp/price_agreement"].as_str().unwrap() <= then.to_string().as_str());
+    let credit = api.get(&format!("/v1/credit?known_at={then}"), A).await;
+    let verified_at: Timestamp = credit.json()["verified_at"]["erp/credit"].as_str().unwrap().parse().unwrap();
+    assert!(verified_at <= then);
+    assert_eq!(credit.header("tradebridge-verified-at"), verified_at.to_string());
     let tiers = format!("/v1/price-agreements?customer=10&product=KGL-15&tiers=true&known_at={then}");
     let tiers = api.get(&tiers, A).await.json();
     let agreed = tiers["items"].as_array().unwrap().iter().find(|item| item["agreement"] == "A1").unwrap();
