@@ -43,15 +43,14 @@ impl Question {
         connections: &[String],
         at: Timestamp,
     ) -> Result<(Vec<Version>, bool)> {
-        let (keys, more) = match &self.number {
-            Some(number) => (vec![Key::new(&self.company, number)], false),
-            None => {
-                let listing = self.listing(store, at).await?;
-                let mut keys = store.keys_at(connections, &listing, at).await?;
-                let more = keys.len() > self.limit as usize;
-                keys.truncate(self.limit as usize);
-                (keys, more)
-            }
+        let (keys, more) = if let Some(number) = &self.number {
+            (vec![Key::new(&self.company, number)], false)
+        } else {
+            let listing = self.listing(store, at).await?;
+            let mut keys = store.keys_at(connections, &listing, at).await?;
+            let more = keys.len() > self.limit as usize;
+            keys.truncate(self.limit as usize);
+            (keys, more)
         };
         if keys.is_empty() {
             return Ok((Vec::new(), more));

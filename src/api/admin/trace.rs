@@ -89,24 +89,21 @@ pub(super) async fn trace(
         versions: Vec::new(),
         more: false,
     };
-    match (&question.number, date, known_at) {
-        (Some(number), None, None) => {
-            let key = Key::new(&question.company, number);
-            let mut versions = store.versions(entity, std::slice::from_ref(&key), limit.saturating_add(1)).await?;
-            if versions.is_empty() {
-                let name = entity.name().replace('_', " ");
-                return Err(AdminError::not_found(format!("no {name} {key} was ever known")));
-            }
-            let all = versions.clone();
-            trace.more = versions.len() > limit as usize;
-            versions.truncate(limit as usize);
-            let deletions = store.deletions(entity, &[key]).await?;
-            trace.versions = described(store, versions, &all, &deletions).await?;
+    if let (Some(number), None, None) = (&question.number, date, known_at) {
+        let key = Key::new(&question.company, number);
+        let mut versions = store.versions(entity, std::slice::from_ref(&key), limit.saturating_add(1)).await?;
+        if versions.is_empty() {
+            let name = entity.name().replace('_', " ");
+            return Err(AdminError::not_found(format!("no {name} {key} was ever known")));
         }
-        _ => {
-            let instants = instants(store, &config, entity, date, known_at).await?;
-            trace.known = known(store, &question, &config.retention, instants, known_at.is_some()).await?;
-        }
+        let all = versions.clone();
+        trace.more = versions.len() > limit as usize;
+        versions.truncate(limit as usize);
+        let deletions = store.deletions(entity, &[key]).await?;
+        trace.versions = described(store, versions, &all, &deletions).await?;
+    } else {
+        let instants = instants(store, &config, entity, date, known_at).await?;
+        trace.known = known(store, &question, &config.retention, instants, known_at.is_some()).await?;
     }
     Ok(Json(trace))
 }
@@ -125,10 +122,11 @@ fn check(given: &mut Parameters, entity: Entity) {
     if !["key", "customer", "product"].iter().any(|name| given.has(name)) {
         given.fault("key", "give a `key`, or what it is about: `customer`, `product` or both".to_owned());
     }
-    let takes = |name: &str| match (name, entity) {
-        (_, PriceAgreement | DeliveryTerm) => true,
-        ("customer", Credit | OrderStatus | Shipment | Invoice) | ("product", Stock) => true,
-        (_, Customer | Product | Credit | OrderStatus | Shipment | Invoice | Stock) => false,
+    let takes = |name: &str| match entity {
+        PriceAgreement | DeliveryTerm => true,
+        Credit | OrderStatus | Shipment | Invoice => name == "customer",
+        Stock => name == "product",
+        Customer | Product => false,
     };
     for name in ["customer", "product"] {
         if given.has(name) && given.has("key") {
@@ -148,12 +146,11 @@ async fn keys<const N: usize>(
     named: [(Entity, Option<String>); N],
 ) -> Result<(String, [Option<String>; N]), AdminError> {
     let given = company.is_some();
-    let mut companies: Vec<String> = match company {
-        Some(company) => vec![company],
-        None => {
-            let of_connections = config.connections.iter().filter_map(|connection| connection.company.clone());
-            of_connections.chain(config.shops.iter().flat_map(|shop| shop.companies.clone())).collect()
-        }
+    let mut companies: Vec<String> = if let Some(company) = company {
+        vec![company]
+    } else {
+        let of_connections = config.connections.iter().filter_map(|connection| connection.company.clone());
+        of_connections.chain(config.shops.iter().flat_map(|shop| shop.companies.clone())).collect()
     };
     companies.sort_unstable();
     companies.dedup();
