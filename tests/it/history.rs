@@ -24,6 +24,7 @@ use crate::support::store::{Engine, Place};
 conformance!(
     a_version_is_known_until_it_is_superseded_or_deleted,
     every_instant_of_a_turbulent_past_is_listed_as_it_was,
+    a_long_past_is_walked_to_its_end,
     filters_look_at_what_records_were,
     the_past_is_seen_with_the_scope_of_today,
     what_is_forgotten_bounds_how_far_history_reaches,
@@ -180,6 +181,25 @@ async fn every_instant_of_a_turbulent_past_is_listed_as_it_was(engine: Engine) {
             versions.into_iter().map(|version| (version.part.key.number, version.part.content)).collect();
         assert_eq!(found, state, "{at}");
     }
+}
+
+/// Longer than the stretch of keys that living parts and history are walked through at once.
+async fn a_long_past_is_walked_to_its_end(engine: Engine) {
+    let erp = Erp::new(engine).await;
+    let line = |number: u32, value: &str| price(&format!("{number:05}"), value);
+    let kind = PartKind::PriceAgreement;
+    erp.put_all("erp", kind, (0..10_400).map(|number| line(number, "1")).collect()).await;
+    let then = Timestamp::now();
+    // Nothing that is alive at the beginning was known then, and nothing of the history at the end.
+    erp.put_all("erp", kind, (0..1_500).map(|number| line(number, "2")).collect()).await;
+    erp.put_all("erp", kind, (20_000..20_100).map(|number| line(number, "1")).collect()).await;
+    erp.delete("erp", kind, "10399").await;
+    let all: Vec<String> = (0..10_400).map(|number| format!("{number:05}")).collect();
+    for limit in [900, 20_000] {
+        assert_eq!(pages(&erp, &listing(Entity::PriceAgreement), limit, then).await, all, "{limit}");
+    }
+    let now = pages(&erp, &listing(Entity::PriceAgreement), 900, Timestamp::now()).await;
+    assert_eq!((now.len(), now.last().map(String::as_str)), (10_499, Some("20099")));
 }
 
 async fn filters_look_at_what_records_were(engine: Engine) {
