@@ -157,6 +157,7 @@ fn says_the_same(newer: &Knowledge, older: &Knowledge) -> bool {
 fn known(knowledge: &Knowledge, newer: Option<&Knowledge>, page: &mut Page) {
     if knowledge.versions.is_empty() {
         page.toned_line(Tone::Warn, "nothing");
+        return;
     }
     for (at, version) in knowledge.versions.iter().enumerate() {
         if at > 0 {
