@@ -500,7 +500,7 @@ async fn a_price_is_told_for_each_instant_with_the_run_that_brought_it(engine: E
 #[test]
 fn the_command_tells_where_a_price_came_from() {
     let site = Site::new();
-    let edit = |from: &'static str, to: &'static str| {
+    let rewrite = |from: &'static str, to: &'static str| {
         site.edit_export("prijsafspraken.csv", |lines| {
             let line = lines.iter_mut().find(|line| line.starts_with(b"100001;")).unwrap();
             *line = String::from_utf8_lossy(line).replacen(from, to, 1).into_bytes();
@@ -509,7 +509,7 @@ fn the_command_tells_where_a_price_came_from() {
     assert_eq!(site.ask(&["sync", "erp", "customer"]).0, 0);
     assert_eq!(site.ask(&["sync", "erp", "price_agreement"]).0, 0);
     let first = Timestamp::now().to_string();
-    edit("0,7125", "0,7300");
+    rewrite("0,7125", "0,7300");
     let (exit, synced) = site.ask(&["sync", "erp", "price_agreement"]);
     assert_eq!(exit, 0, "{synced:#}");
     let page = |arguments: &[&str]| {
