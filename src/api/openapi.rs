@@ -139,6 +139,7 @@ fn parameter(parameter: &Parameter) -> Value {
         Form::Text => json!({ "type": "string", "minLength": 1 }),
         Form::Count { most, usual } => json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual }),
         Form::Date => json!({ "type": "string", "format": "date" }),
+        Form::Past => json!({ "type": "string", "format": "date-time" }),
         Form::Flag => json!({ "type": "boolean", "default": false }),
         Form::Choice(words) => json!({ "type": "string", "enum": words }),
         Form::Entities => {

@@ -49,6 +49,7 @@ kinds! {
     BODY_TIMEOUT = "body-timeout", 408, "The body took too long to arrive";
     CONFLICT = "conflict", 409, "It cannot be done as things are";
     CURSOR_GONE = "cursor-gone", 410, "The cursor is void";
+    HISTORY_GONE = "history-gone", 410, "What was known then is not kept any more";
     BODY_TOO_LARGE = "body-too-large", 413, "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type", 415, "The body must be JSON";
     INVALID_CONTENT = "invalid-content", 422, "The content is not acceptable";
@@ -192,6 +193,14 @@ impl From<PublishError> for Problem {
             PublishError::ScopePending(_) => Self::new(SCOPE_PENDING, detail).retry(),
             PublishError::BadCursor(_) => Self::new(INVALID_CURSOR, detail),
             PublishError::Gone => Self::new(CURSOR_GONE, detail),
+            PublishError::HistoryGone { since, .. } => {
+                let errors = vec![Fault {
+                    pointer: None,
+                    parameter: Some("known_at".to_owned()),
+                    detail: format!("must be {since} or later"),
+                }];
+                Self { errors, ..Self::new(HISTORY_GONE, detail) }
+            }
             PublishError::Ambiguous { .. } => Self::new(AMBIGUOUS_KEY, detail),
             PublishError::NoCustomer(_) => Self::new(NOT_FOUND, detail),
             PublishError::TooMany(_) => Self::new(TOO_MANY_LINES, detail),

@@ -2,7 +2,8 @@
 
 use axum::extract::Query;
 use axum::http::Uri;
-use jiff::civil::Date;
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub enum Form {
     },
     /// A date, `2026-11-24`.
     Date,
+    /// An instant of the past as in RFC 3339, `2026-11-24T17:00:00Z`.
+    Past,
     /// A truth value.
     Flag,
     /// One of some words.
@@ -117,6 +120,26 @@ impl Parameters {
     pub fn date(&mut self, name: &str) -> Option<Date> {
         self.parsed(name, |text| {
             text.parse().map_err(|_| format!("`{name}` must be a date such as 2026-11-24, not '{text}'"))
+        })
+    }
+
+    /// An instant of the past.
+    pub fn past(&mut self, name: &str) -> Option<Timestamp> {
+        self.parsed(name, |text| {
+            let example = "such as 2026-11-24T17:00:00Z or 2026-11-24T18:00:00%2B01:00";
+            let at: Timestamp = text.parse().map_err(|_| {
+                if text.parse::<DateTime>().is_ok() {
+                    format!("`{name}` must be an instant {example}; '{text}' does not say which, give the time and its offset too")
+                } else if text.contains(' ') {
+                    format!("`{name}` must be an instant {example}, not '{text}'; a + is written %2B in an address")
+                } else {
+                    format!("`{name}` must be an instant {example}, not '{text}'")
+                }
+            })?;
+            if at > Timestamp::now() {
+                return Err(format!("`{name}` must be past; '{text}' is in the future"));
+            }
+            Ok(at)
         })
     }
 

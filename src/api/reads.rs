@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -45,6 +46,11 @@ const fn text(name: &'static str, help: &'static str) -> Parameter {
 const LIMIT: Parameter =
     Parameter { name: "limit", form: Form::Count { most: 1000, usual: 100 }, help: "At most so many." };
 const CURSOR: Parameter = text("cursor", "Where to go on: `next` of the page before.");
+const KNOWN_AT: Parameter = Parameter {
+    name: "known_at",
+    form: Form::Past,
+    help: "What was known at this instant of the past, in place of what is known now; within what the shop may see today.",
+};
 const COMPANY: Parameter = text("company", "One company.");
 const NUMBER: Parameter = text("number", "One number.");
 const GROUP: Parameter = text("group", "One of the groups, by its code.");
@@ -57,10 +63,11 @@ const ABOUT_CUSTOMER: Parameter = text("customer", "The customer it is about.");
 
 /// The parameters of an entity's list.
 pub(super) fn list_parameters(entity: Entity) -> &'static [Parameter] {
-    const CUSTOMERS: &[Parameter] = &[LIMIT, CURSOR, COMPANY, NUMBER, GROUP];
+    const CUSTOMERS: &[Parameter] = &[LIMIT, CURSOR, KNOWN_AT, COMPANY, NUMBER, GROUP];
     const PRODUCTS: &[Parameter] = &[
         LIMIT,
         CURSOR,
+        KNOWN_AT,
         COMPANY,
         NUMBER,
         GROUP,
@@ -70,6 +77,7 @@ pub(super) fn list_parameters(entity: Entity) -> &'static [Parameter] {
     const AGREEMENTS: &[Parameter] = &[
         LIMIT,
         CURSOR,
+        KNOWN_AT,
         COMPANY,
         AGREEMENT_CUSTOMER,
         AGREEMENT_PRODUCT,
@@ -82,9 +90,9 @@ pub(super) fn list_parameters(entity: Entity) -> &'static [Parameter] {
         },
     ];
     const STOCK: &[Parameter] =
-        &[LIMIT, CURSOR, COMPANY, text("product", "The product."), text("warehouse", "The warehouse.")];
-    const TERMS: &[Parameter] = &[LIMIT, CURSOR, COMPANY, AGREEMENT_CUSTOMER, AGREEMENT_PRODUCT];
-    const ABOUT: &[Parameter] = &[LIMIT, CURSOR, COMPANY, ABOUT_CUSTOMER];
+        &[LIMIT, CURSOR, KNOWN_AT, COMPANY, text("product", "The product."), text("warehouse", "The warehouse.")];
+    const TERMS: &[Parameter] = &[LIMIT, CURSOR, KNOWN_AT, COMPANY, AGREEMENT_CUSTOMER, AGREEMENT_PRODUCT];
+    const ABOUT: &[Parameter] = &[LIMIT, CURSOR, KNOWN_AT, COMPANY, ABOUT_CUSTOMER];
     match entity {
         Entity::Customer => CUSTOMERS,
         Entity::Product => PRODUCTS,
@@ -95,6 +103,9 @@ pub(super) fn list_parameters(entity: Entity) -> &'static [Parameter] {
     }
 }
 
+/// The parameters of one record.
+pub(super) const ITEM_PARAMETERS: &[Parameter] = &[KNOWN_AT];
+
 /// A page of a list as it is written.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}List")]
@@ -103,10 +114,15 @@ pub(super) struct List<T> {
     pub items: Vec<T>,
     /// Where the next page begins; null after the last.
     pub next: Option<String>,
-    /// Where to follow the changes from, once the last page is read.
-    pub changes_cursor: String,
-    /// How old it may be.
+    /// Where to follow the changes from, once the last page is read; null of what was known in the past, which nothing
+    /// follows.
+    pub changes_cursor: Option<String>,
+    /// How old it may be; with `known_at`, how old it was then.
     pub verified_at: Verified,
+    /// The instant whose knowledge this is; absent where it is what is known now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub known_at: Option<Timestamp>,
 }
 
 /// `GET /v1/{list}/{key}`
@@ -118,14 +134,32 @@ pub(super) async fn item(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<Response, Problem> {
-    Parameters::read(uri, &[])?.finish()?;
-    let window = Window::open(state.store, caller.shop()?).await?;
+    let mut given = Parameters::read(uri, ITEM_PARAMETERS)?;
+    let known_at = given.past("known_at");
+    given.finish()?;
+    let window = window(state, caller, known_at, &[entity]).await?;
     let Some((record, verified)) = window.item(entity, key).await? else {
         let name = entity.name().replace('_', " ");
-        return Err(Problem::not_found(format!("the shop sees no {name} '{key}'")));
+        let then = known_at.map(|at| format!(" that was known at {at}")).unwrap_or_default();
+        return Err(Problem::not_found(format!("the shop sees no {name} '{key}'{then}")));
     };
     let body = respond::json(&record)?;
-    Ok(respond::conditional(headers, &respond::strong_tag(&body), &verified, body))
+    Ok(respond::known_at(respond::conditional(headers, &respond::strong_tag(&body), &verified, body), known_at))
+}
+
+/// The shop's window on what is known now, or on what was known of entities at an instant.
+async fn window(
+    state: ApiState,
+    caller: &Caller,
+    known_at: Option<Timestamp>,
+    entities: &[Entity],
+) -> Result<Window, Problem> {
+    let retention = state.config.borrow().retention.clone();
+    let window = Window::open(state.store, caller.shop()?).await?;
+    Ok(match known_at {
+        None => window,
+        Some(at) => window.known_at(at, entities, &retention).await?,
+    })
 }
 
 /// `GET /v1/{list}`
@@ -149,6 +183,7 @@ pub(super) async fn list(
         warehouse: given.text("warehouse"),
         date: given.date("date"),
     };
+    let known_at = given.past("known_at");
     let limit = given.count("limit", declared);
     let cursor = given.text("cursor");
     let tiers = given.flag("tiers");
@@ -163,7 +198,7 @@ pub(super) async fn list(
     }
     given.finish()?;
     let shutdown = state.shutdown.clone();
-    let window = Window::open(state.store, caller.shop()?).await?;
+    let window = window(state, caller, known_at, &filter.rests_on(entity)).await?;
     if tiers {
         let found = window.tiers(&filter).await?;
         let tag = respond::weak_tag(&[&respond::json(&found.items)?, &window.epoch()]);
@@ -172,18 +207,21 @@ pub(super) async fn list(
             next: None,
             changes_cursor: found.changes_cursor,
             verified_at: found.verified_at,
+            known_at,
         };
-        return Ok(respond::conditional(headers, &tag, &list.verified_at, respond::json(&list)?));
+        let answer = respond::conditional(headers, &tag, &list.verified_at, respond::json(&list)?);
+        return Ok(respond::known_at(answer, known_at));
     }
     if lines {
-        return stream_lines(window, entity, filter, shutdown).await;
+        return Ok(respond::known_at(stream_lines(window, entity, filter, shutdown).await?, known_at));
     }
     let Page { items, next, changes_cursor, verified_at } =
         window.page(entity, &filter, cursor.as_deref(), limit).await?;
     let more = if next.is_some() { "more" } else { "" };
     let tag = respond::weak_tag(&[&respond::json(&items)?, more, &window.epoch()]);
-    let list = List { items, next, changes_cursor, verified_at };
-    Ok(respond::conditional(headers, &tag, &list.verified_at, respond::json(&list)?))
+    let list = List { items, next, changes_cursor, verified_at, known_at };
+    let answer = respond::conditional(headers, &tag, &list.verified_at, respond::json(&list)?);
+    Ok(respond::known_at(answer, known_at))
 }
 
 fn accepts_lines(headers: &HeaderMap) -> bool {
@@ -214,7 +252,7 @@ async fn stream_lines(
 ) -> Result<Response, Problem> {
     // What is wrong with the request is told before the stream begins.
     let first = window.page(entity, &filter, None, STREAM_PAGE).await?;
-    let cursor = HeaderValue::from_str(&first.changes_cursor).ok();
+    let cursor = first.changes_cursor.as_deref().and_then(|cursor| HeaderValue::from_str(cursor).ok());
     let verified = respond::verified_at(&first.verified_at);
     let rest = Rest { window: Arc::new(window), entity, filter, page: Some(first), shutdown };
     let body = Body::from_stream(stream::unfold(rest, |mut rest| async move {

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::problem::{self, Problem};
@@ -12,6 +13,18 @@ pub(super) const VERIFIED_AT: HeaderName = HeaderName::from_static("tradebridge-
 
 /// Where the feed was before what was read, for streams, which have no envelope.
 pub(super) const CHANGES_CURSOR: HeaderName = HeaderName::from_static("tradebridge-changes-cursor");
+
+/// The instant whose knowledge an answer shows.
+pub(super) const KNOWN_AT: HeaderName = HeaderName::from_static("tradebridge-known-at");
+
+/// Marks an answer with the instant whose knowledge it shows, where that is not the present.
+pub(super) fn known_at(mut response: Response, known_at: Option<Timestamp>) -> Response {
+    let value = known_at.and_then(|at| HeaderValue::from_str(&at.to_string()).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(KNOWN_AT, value);
+    }
+    response
+}
 
 /// JSON as it is sent.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Problem> {

@@ -165,7 +165,13 @@ fn reads() -> Vec<Route> {
             headers: CONDITIONAL,
             help: "Pages are in the order of keys. With `Accept: application/x-ndjson` everything comes as a stream, one \
                    record a line; a stream that breaks ends with a line `{\"error\": …}`.",
-            problems: &[problem::INVALID_PARAMETER, problem::INVALID_CURSOR, problem::CURSOR_GONE, problem::NOT_FOUND],
+            problems: &[
+                problem::INVALID_PARAMETER,
+                problem::INVALID_CURSOR,
+                problem::CURSOR_GONE,
+                problem::HISTORY_GONE,
+                problem::NOT_FOUND,
+            ],
             ..route(
                 Method::GET,
                 format!("/v1/{name}"),
@@ -188,8 +194,9 @@ fn reads() -> Vec<Route> {
             )
         });
         routes.push(Route {
+            parameters: reads::ITEM_PARAMETERS,
             headers: CONDITIONAL,
-            problems: &[problem::AMBIGUOUS_KEY, problem::NOT_FOUND],
+            problems: &[problem::INVALID_PARAMETER, problem::AMBIGUOUS_KEY, problem::HISTORY_GONE, problem::NOT_FOUND],
             ..route(
                 Method::GET,
                 format!("/v1/{name}/{{key}}"),

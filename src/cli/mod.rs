@@ -11,6 +11,7 @@ mod files;
 mod init;
 mod key;
 mod map;
+mod map_diff;
 mod migrate;
 mod openapi;
 mod orders;
@@ -24,6 +25,7 @@ mod runs;
 mod schema;
 mod status;
 mod sync;
+mod trace;
 mod when;
 
 use std::path::PathBuf;
@@ -67,6 +69,8 @@ enum Command {
     /// What was pulled, what is held, and the decision about it.
     #[command(subcommand)]
     Runs(runs::RunsCommand),
+    /// Where a record came from, and what was known on a day: versions, runs, source rows.
+    Trace(trace::TraceArguments),
     /// Where the shops' orders are, and what a person does about them.
     #[command(subcommand)]
     Orders(orders::OrdersCommand),
@@ -113,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),
         Command::Runs(command) => wait(runs::run(command, &context)),
+        Command::Trace(arguments) => wait(trace::run(arguments, &context)),
         Command::Orders(command) => wait(orders::run(command, &context)),
         Command::Dead(command) => wait(dead::run(command, &context)),
         Command::Status => wait(status::run(&context)),

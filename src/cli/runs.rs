@@ -186,7 +186,7 @@ fn describe(detail: &RunDetail, page: &mut Page) {
 }
 
 /// What a run read: a file by its name, anything else in the transport's own words.
-fn read_from(place: &Json) -> Cell {
+pub(super) fn read_from(place: &Json) -> Cell {
     place.pointer("/content/file").and_then(Json::as_str).map_or_else(|| Cell::from(place), Cell::from)
 }
 

@@ -1,5 +1,8 @@
 //! Why a shop does not get what it asked for.
 
+use jiff::Timestamp;
+
+use crate::model::Entity;
 use crate::store::StoreError;
 
 /// Why a shop does not get what it asked for.
@@ -32,6 +35,16 @@ pub enum PublishError {
     /// The customer that a list is about is not one the shop sees.
     #[error("the shop sees no customer '{0}'")]
     NoCustomer(String),
+    /// What was known then is not kept any more.
+    #[error("what was known at {at} is not kept any more: the history of {entity} reaches back to {since}")]
+    HistoryGone {
+        /// The instant asked for.
+        at: Timestamp,
+        /// The entity whose history is the shortest.
+        entity: Entity,
+        /// How far its history reaches back.
+        since: Timestamp,
+    },
     /// More lines than can be gathered at once.
     #[error("there are more than {0} agreement lines to gather; give a customer too")]
     TooMany(u32),

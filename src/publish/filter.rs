@@ -1,5 +1,6 @@
 //! What a list is filtered by, in a shop's words, and what that means to the store.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
@@ -36,7 +37,7 @@ pub struct Filter {
 
 impl Filter {
     /// The entities that a list of `entity` with this filter rests on.
-    pub(super) fn rests_on(&self, entity: Entity) -> Vec<Entity> {
+    pub fn rests_on(&self, entity: Entity) -> Vec<Entity> {
         let mut entities = vec![entity];
         if has_groups(entity) {
             entities.extend(self.customer.as_ref().map(|_| Entity::Customer));
@@ -46,8 +47,12 @@ impl Filter {
     }
 
     /// What is listed, for telling one list's cursor from another's.
-    pub(super) fn digest(&self, entity: Entity) -> String {
-        let text = serde_json::to_vec(&(entity, self)).unwrap_or_default();
+    pub(super) fn digest(&self, entity: Entity, known_at: Option<Timestamp>) -> String {
+        let text = match known_at {
+            None => serde_json::to_vec(&(entity, self)),
+            Some(at) => serde_json::to_vec(&(entity, self, at)),
+        };
+        let text = text.unwrap_or_default();
         blake3::hash(&text).to_hex()[..16].to_owned()
     }
 
@@ -94,12 +99,12 @@ impl Filter {
 }
 
 /// Whether records of the entity can be about groups.
-fn has_groups(entity: Entity) -> bool {
+pub(super) fn has_groups(entity: Entity) -> bool {
     matches!(entity, Entity::PriceAgreement | Entity::DeliveryTerm)
 }
 
 /// Whom or what a record can be about to concern this one.
-fn terms<'a>(entity: Entity, key: &Key, groups: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn terms<'a>(entity: Entity, key: &Key, groups: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut terms = vec![Target::One(key.number.clone()).term()];
     if has_groups(entity) {
         terms.extend(groups.map(|group| Target::Group(group.to_owned()).term()));

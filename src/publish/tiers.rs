@@ -56,8 +56,8 @@ pub struct Tier {
 pub struct Tiers {
     /// The agreements.
     pub items: Vec<Agreement>,
-    /// Where the feed was before they were read.
-    pub changes_cursor: String,
+    /// Where the feed was before they were read; none of what was known in the past.
+    pub changes_cursor: Option<String>,
     /// How old they may be.
     pub verified_at: Verified,
 }
@@ -71,7 +71,7 @@ impl Window {
         let entity = Entity::PriceAgreement;
         let mut lines = Vec::new();
         if let Some(listing) = filter.listing(self, entity).await? {
-            let keys = self.store.visible_keys(&self.view, &Listing { limit: MOST + 1, ..listing }).await?;
+            let keys = self.listed(&Listing { limit: MOST + 1, ..listing }).await?;
             if keys.len() > MOST as usize {
                 return Err(PublishError::TooMany(MOST));
             }
@@ -79,7 +79,7 @@ impl Window {
         }
         Ok(Tiers {
             items: gather(lines),
-            changes_cursor: self.feed_cursor(self.head),
+            changes_cursor: self.changes_cursor(self.head),
             verified_at: self.verified(&filter.rests_on(entity)).await?,
         })
     }

@@ -16,10 +16,19 @@ use crate::store::{Result, Store, View};
 pub struct Verified(#[schemars(with = "BTreeMap<String, Option<String>>")] BTreeMap<String, Option<Timestamp>>);
 
 impl Verified {
-    /// The streams that feed the entities a shop sees.
-    pub(super) async fn of(store: &dyn Store, view: &View, entities: &[Entity]) -> Result<Self> {
+    /// The streams that feed the entities a shop sees, now or as it was at an instant.
+    pub(super) async fn of(
+        store: &dyn Store,
+        view: &View,
+        entities: &[Entity],
+        known_at: Option<Timestamp>,
+    ) -> Result<Self> {
+        let sources = match known_at {
+            None => store.sources().await?,
+            Some(at) => store.sources_at(at).await?,
+        };
         let mut verified: BTreeMap<String, Option<Timestamp>> = BTreeMap::new();
-        for source in store.sources().await? {
+        for source in sources {
             if view.connections.contains(&source.connection) && entities.contains(&source.kind.entity()) {
                 let name = format!("{}/{}", source.connection, source.stream);
                 // A stream can feed several kinds: it is as old as the oldest of them.

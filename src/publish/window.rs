@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::cursor::{self, Epochs, FeedCursor, ListCursor};
 use super::error::PublishError;
 use super::filter::Filter;
+use super::history;
 use super::record::{Record, assemble};
 use super::verified::Verified;
-use crate::config::Shop;
+use crate::config::{Retention, Shop};
 use crate::model::{Entity, Key};
 use crate::store::{Listing, Store, View};
 use crate::sync;
@@ -21,6 +24,8 @@ pub struct Window {
     pub(super) epochs: Epochs,
     /// The feed's end when the window was opened.
     pub(super) head: i64,
+    /// The instant whose knowledge is shown; none: the present.
+    known_at: Option<Timestamp>,
 }
 
 /// A page of a list.
@@ -30,8 +35,9 @@ pub struct Page {
     pub items: Vec<Record>,
     /// Where the next page begins; none after the last.
     pub next: Option<String>,
-    /// Where the feed was before the list's first page: what follows from there completes the list.
-    pub changes_cursor: String,
+    /// Where the feed was before the list's first page: what follows from there completes the list. None of what was
+    /// known in the past: nothing completes that.
+    pub changes_cursor: Option<String>,
     /// How old it may be.
     pub verified_at: Verified,
 }
@@ -52,7 +58,22 @@ impl Window {
             connections: shop.connections.clone(),
             warehouses: shop.warehouses.clone(),
         };
-        Ok(Self { store, view, epochs: Epochs(head.epoch, scope.epoch), head: head.sequence })
+        Ok(Self { store, view, epochs: Epochs(head.epoch, scope.epoch), head: head.sequence, known_at: None })
+    }
+
+    /// The same window on what the store knew at an instant, of entities whose history is kept as `retention` says. What
+    /// the shop may see stays what it is today.
+    ///
+    /// # Errors
+    /// [`PublishError::HistoryGone`] where the history of one of the entities does not reach back that far.
+    pub async fn known_at(
+        self,
+        at: Timestamp,
+        entities: &[Entity],
+        retention: &Retention,
+    ) -> Result<Self, PublishError> {
+        history::check(self.store.as_ref(), at, entities, retention).await?;
+        Ok(Self { known_at: Some(at), ..self })
     }
 
     /// The record of an entity with a key as shops write it: `COMPANY~NUMBER`, or the number where the shop sees one
@@ -98,7 +119,7 @@ impl Window {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Page, PublishError> {
-        let listed = filter.digest(entity);
+        let listed = filter.digest(entity, self.known_at);
         let cursor = match after {
             None => None,
             Some(text) => {
@@ -115,7 +136,7 @@ impl Window {
         let mut next = None;
         if let Some(listing) = filter.listing(self, entity).await? {
             let listing = Listing { after: cursor.map(|c| c.after), limit: limit.saturating_add(1), ..listing };
-            let mut keys = self.store.visible_keys(&self.view, &listing).await?;
+            let mut keys = self.listed(&listing).await?;
             if keys.len() > limit as usize {
                 keys.truncate(limit as usize);
                 next = keys.last().map(|last| {
@@ -128,8 +149,16 @@ impl Window {
         Ok(Page {
             items,
             next,
-            changes_cursor: self.feed_cursor(snapshot),
+            changes_cursor: self.changes_cursor(snapshot),
             verified_at: self.verified(&filter.rests_on(entity)).await?,
+        })
+    }
+
+    /// The keys that a listing comes to.
+    pub(super) async fn listed(&self, listing: &Listing) -> Result<Vec<Key>, PublishError> {
+        Ok(match self.known_at {
+            None => self.store.visible_keys(&self.view, listing).await?,
+            Some(at) => self.store.visible_keys_at(&self.view, listing, at).await?,
         })
     }
 
@@ -138,7 +167,11 @@ impl Window {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut records = assemble(self.store.visible(&self.view, entity, keys).await?);
+        let parts = match self.known_at {
+            None => self.store.visible(&self.view, entity, keys).await?,
+            Some(at) => self.store.visible_at(&self.view, entity, keys, at).await?,
+        };
+        let mut records = assemble(parts);
         if entity == Entity::Product {
             let customers: HashSet<Key> = records.iter().flat_map(Record::article_customers).collect();
             let customers: Vec<Key> = customers.into_iter().collect();
@@ -153,7 +186,12 @@ impl Window {
 
     /// How old what is read of entities may be.
     pub(super) async fn verified(&self, entities: &[Entity]) -> Result<Verified, PublishError> {
-        Ok(Verified::of(self.store.as_ref(), &self.view, entities).await?)
+        Ok(Verified::of(self.store.as_ref(), &self.view, entities, self.known_at).await?)
+    }
+
+    /// Where what was read goes on in the feed; what was known in the past does not.
+    pub(super) fn changes_cursor(&self, sequence: i64) -> Option<String> {
+        self.known_at.is_none().then(|| self.feed_cursor(sequence))
     }
 
     pub(super) fn feed_cursor(&self, sequence: i64) -> String {

@@ -4,9 +4,11 @@
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
 mod error;
+mod history;
 mod keys;
 mod lease;
 mod orders;
+mod raw;
 mod shops;
 mod sql;
 mod types;
@@ -16,12 +18,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use error::{Result, StoreError};
+pub use history::{Deletion, History, Version};
 pub use keys::{KeyHash, Keys, StoredKey};
 pub use lease::{HeldLease, Lease, Leases};
 pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use raw::{KeptBatch, Raws};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
 pub use types::{
@@ -145,6 +149,12 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
+pub trait Store:
+    Parts + Runs + Raws + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+{
+}
 
-impl<T: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Raws + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug>
+    Store for T
+{
+}

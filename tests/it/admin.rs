@@ -14,7 +14,7 @@ use tradebridge::daemon::Bridge;
 use super::daemon::Site;
 
 /// Every route, with a method.
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 24] = [
     ("POST", "/admin/v1/sync"),
     ("POST", "/admin/v1/preview"),
     ("POST", "/admin/v1/reload"),
@@ -25,6 +25,7 @@ const ROUTES: [(&str, &str); 23] = [
     ("POST", "/admin/v1/runs/x/approve"),
     ("POST", "/admin/v1/runs/x/reject"),
     ("GET", "/admin/v1/rejections"),
+    ("GET", "/admin/v1/trace/customer?key=x"),
     ("GET", "/admin/v1/orders"),
     ("GET", "/admin/v1/orders/x"),
     ("POST", "/admin/v1/orders/x/retry"),

@@ -17,6 +17,8 @@ mod exchange;
 mod exports;
 mod feed;
 mod formats;
+mod from_raw;
+mod history;
 mod mappings;
 mod orders;
 mod orders_store;

@@ -7,6 +7,8 @@ mod error;
 mod keys;
 mod orders;
 mod runs;
+mod trace;
+pub mod traced;
 pub mod views;
 mod who;
 mod work;
@@ -20,6 +22,7 @@ use super::state::ApiState;
 pub fn router(_state: &ApiState) -> Router<ApiState> {
     Router::new()
         .route("/sync", post(work::sync))
+        .route("/map/diff", post(work::map_diff))
         .route("/preview", post(work::preview))
         .route("/reload", post(work::reload))
         .route("/check", post(work::check))
@@ -28,6 +31,7 @@ pub fn router(_state: &ApiState) -> Router<ApiState> {
         .route("/runs/{id}", get(runs::show))
         .route("/runs/{id}/approve", post(runs::approve))
         .route("/runs/{id}/reject", post(runs::reject))
+        .route("/trace/{entity}", get(trace::trace))
         .route("/rejections", get(runs::rejections))
         .route("/orders", get(orders::list))
         .route("/orders/{id}", get(orders::show))

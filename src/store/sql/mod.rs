@@ -6,6 +6,7 @@
 
 mod answers;
 mod feed;
+mod history;
 mod keys;
 mod lease;
 mod members;
@@ -14,6 +15,7 @@ mod outbox;
 mod parts;
 mod postgres;
 mod recognise;
+mod raw;
 mod rows;
 mod runs;
 mod session;

@@ -267,6 +267,22 @@ impl Sql {
         }
     }
 
+    /// The texts of a list in a column that holds JSON text, as the rows of `i` with their `value`.
+    pub(super) fn json_items(&self, column: &str, field: &str) -> String {
+        match self.engine {
+            Engine::Sqlite => format!("json_each({column}, '$.{field}') i"),
+            Engine::Postgres => format!("json_array_elements_text({column}::json -> '{field}') i (value)"),
+        }
+    }
+
+    /// The objects of a list in a column that holds JSON text, as the rows of `i` with their `value`.
+    pub(super) fn json_objects(&self, column: &str, field: &str) -> String {
+        match self.engine {
+            Engine::Sqlite => format!("json_each({column}, '$.{field}') i"),
+            Engine::Postgres => format!("json_array_elements({column}::json -> '{field}') i (value)"),
+        }
+    }
+
     /// A column along which no index is to be walked, since another one is narrower.
     pub(super) fn unindexed(&self, column: &str) -> String {
         match self.engine {

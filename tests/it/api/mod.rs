@@ -2,6 +2,7 @@
 
 mod changes;
 mod harness;
+mod history;
 mod http;
 mod isolation;
 mod orders;

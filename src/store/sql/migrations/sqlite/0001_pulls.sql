@@ -69,8 +69,16 @@ CREATE TABLE history (
     until      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX history_key ON history (entity, company, number, kind, part, until);
-CREATE INDEX history_who ON history (entity, company, who, until) WHERE who IS NOT NULL;
+-- Lists of what was known walk as lists of what is.
+CREATE INDEX history_who ON history (entity, company, who, number, until) WHERE who IS NOT NULL;
+CREATE INDEX history_what ON history (entity, company, what, number, until) WHERE what IS NOT NULL;
 CREATE INDEX history_until ON history (entity, until);
+
+-- From which instant on the history of an entity is complete; of one that is not here, from its first record on.
+CREATE TABLE pruned (
+    entity TEXT PRIMARY KEY,
+    until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Source rows of new and changed parts as they were read, a batch compressed.
 CREATE TABLE raw (
