@@ -12,6 +12,7 @@ mod pulls;
 mod scopes;
 mod service;
 mod targets;
+mod turns;
 
 pub use bridge::{Bridge, OpenError};
 pub use service::{RunError, run};

@@ -9,6 +9,7 @@ mod lease;
 mod orders;
 mod shops;
 mod sql;
+mod turns;
 mod types;
 
 use async_trait::async_trait;
@@ -24,6 +25,7 @@ pub use orders::{
 };
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
+pub use turns::{DueTurn, Turning, Turns};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
     RawBatch, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
@@ -135,6 +137,9 @@ pub trait Feed: Send + Sync {
 }
 
 /// Everything a daemon needs of a store.
-pub trait Store: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug {}
+pub trait Store:
+    Parts + Runs + Leases + Feed + Turns + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+{
+}
 
-impl<T: Parts + Runs + Leases + Feed + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}
+impl<T: Parts + Runs + Leases + Feed + Turns + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}

@@ -14,12 +14,15 @@ mod pull;
 mod run;
 mod schedule;
 mod scope;
+mod validity;
 
 pub use error::SyncError;
 pub use guard::{Verdict, judge};
 pub use keyed::{Keyed, Keyer};
+pub use lease::Held;
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
 pub use pull::{Previewed, Pulled, Puller};
 pub use run::{Ended, Job, approve, finish, refuse};
 pub use schedule::{Due, Schedule};
 pub use scope::{Scopes, ShopScope, digest as scope_digest};
+pub use validity::{Zones, next_turn, today, turn};

@@ -10,6 +10,7 @@ use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
 use super::scope::Scopes;
+use super::validity;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
@@ -149,6 +150,8 @@ pub(super) struct Comparer<'a> {
     pub setting: &'a Setting,
     pub scopes: &'a Scopes,
     pub price_change: Percent,
+    /// The day of the run in the zone of its connection.
+    pub today: i32,
 }
 
 impl Comparer<'_> {
@@ -159,7 +162,8 @@ impl Comparer<'_> {
         progress: &mut Progress,
         records: Vec<Keyed>,
     ) -> Result<Page, SyncError> {
-        let mut page = Draft { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } };
+        let page = Page { number: run.pages, ..Page::default() };
+        let mut page = Draft { seen: RoaringTreemap::new(), page, today: self.today };
         run.counts.read += records.len() as u64;
         progress.forget_committed(run);
         let candidates = self.recognise(run, progress, &mut page, records).await?;
@@ -361,6 +365,7 @@ impl Comparer<'_> {
 struct Draft {
     seen: RoaringTreemap,
     page: Page,
+    today: i32,
 }
 
 impl Draft {
@@ -414,7 +419,7 @@ impl Draft {
             what: part.identity.what,
             shops,
             raw: None,
-            turn: None,
+            turn: validity::next_turn(run.kind, &part.content, self.today),
             content: (!unchanged).then_some(part.content),
             before: known.filter(|_| own).map(|k| k.hash),
             after: Some(part.hash),

@@ -11,6 +11,7 @@ use super::guard::{Verdict, judge};
 use super::keyed::Keyer;
 use super::page::{Comparer, Progress};
 use super::scope::Scopes;
+use super::validity;
 use crate::config::Guard;
 use crate::connector::Verify;
 use crate::connector::format::Reader;
@@ -228,6 +229,7 @@ impl Execution {
             setting: &self.setting,
             scopes: &self.scopes,
             price_change: self.guard.price_change,
+            today: validity::today(Timestamp::now(), &self.setting.zone),
         };
         let comparing = async {
             let done = done;

@@ -25,3 +25,4 @@ mod shops;
 mod store;
 mod support;
 mod sync;
+mod turns;

@@ -20,6 +20,7 @@ mod shops;
 mod sqlite;
 mod stage;
 mod statement;
+mod turns;
 mod write;
 
 use std::fs::File;

@@ -16,13 +16,13 @@ use crate::model::hash::ContentHash;
 const ROWS: usize = 500;
 
 /// The feed while a transaction writes to it.
-struct Numbers {
+pub(super) struct Numbers {
     sequence: i64,
 }
 
 impl Numbers {
     /// Locks the feed's end until the transaction ends.
-    async fn lock(tx: &mut Session<'_>) -> Result<Self> {
+    pub(super) async fn lock(tx: &mut Session<'_>) -> Result<Self> {
         let mut sql = tx.sql("SELECT sequence FROM store");
         if tx.engine() == Engine::Postgres {
             sql.push(" FOR UPDATE");
@@ -30,7 +30,13 @@ impl Numbers {
         Ok(Self { sequence: sql.fetch_one(tx).await?.get("sequence")? })
     }
 
-    async fn save(self, tx: &mut Session<'_>) -> Result<()> {
+    /// The next sequence.
+    pub(super) fn next(&mut self) -> i64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(super) async fn save(self, tx: &mut Session<'_>) -> Result<()> {
         tx.sql("UPDATE store SET sequence = ?").bind(self.sequence).execute(tx).await?;
         Ok(())
     }
