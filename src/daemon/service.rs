@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::admin_file::AdminFile;
 use super::bridge::{Bridge, OpenError};
-use super::{demo, health, pulls, turns};
+use super::{demo, health, others, pulls, turns, upkeep};
 use crate::api::server::{self, Bounds};
 use crate::config::Config;
 use crate::queue::SystemClock;
@@ -86,6 +86,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     parts.spawn("the watch over connections", health::run(Arc::clone(&bridge), stopping.clone()));
     let days = turns::run(Arc::clone(&bridge), Arc::new(SystemClock), stopping.clone());
     parts.spawn("the turn of days", days);
+    parts.spawn("the upkeep of the store", upkeep::run(Arc::clone(&bridge), stopping.clone()));
+    parts.spawn("the look at other processes", others::run(Arc::clone(&bridge), stopping.clone()));
     let orders = Arc::clone(&bridge);
     let until = stopping.clone();
     parts.spawn("the order path", async move {

@@ -79,7 +79,7 @@ impl Window {
         }
         Ok(Tiers {
             items: gather(lines),
-            changes_cursor: self.feed_cursor(self.head),
+            changes_cursor: self.feed_cursor(self.head, 0),
             verified_at: self.verified(&filter.rests_on(entity)).await?,
         })
     }

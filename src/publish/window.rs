@@ -21,6 +21,8 @@ pub struct Window {
     pub(super) epochs: Epochs,
     /// The feed's end when the window was opened.
     pub(super) head: i64,
+    /// The highest sequence of a tombstone that was dropped.
+    pub(super) purged: i64,
 }
 
 /// A page of a list.
@@ -52,7 +54,7 @@ impl Window {
             connections: shop.connections.clone(),
             warehouses: shop.warehouses.clone(),
         };
-        Ok(Self { store, view, epochs: Epochs(head.epoch, scope.epoch), head: head.sequence })
+        Ok(Self { store, view, epochs: Epochs(head.epoch, scope.epoch), head: head.sequence, purged: scope.purged })
     }
 
     /// The record of an entity with a key as shops write it: `COMPANY~NUMBER`, or the number where the shop sees one
@@ -103,7 +105,7 @@ impl Window {
             None => None,
             Some(text) => {
                 let cursor: ListCursor = cursor::decode(text, "list")?;
-                self.check(&cursor.epochs, cursor.snapshot)?;
+                self.check(&cursor.epochs, cursor.snapshot, 0)?;
                 if cursor.listed != listed {
                     return Err(PublishError::BadCursor("list"));
                 }
@@ -128,7 +130,7 @@ impl Window {
         Ok(Page {
             items,
             next,
-            changes_cursor: self.feed_cursor(snapshot),
+            changes_cursor: self.feed_cursor(snapshot, 0),
             verified_at: self.verified(&filter.rests_on(entity)).await?,
         })
     }
@@ -156,13 +158,17 @@ impl Window {
         Ok(Verified::of(self.store.as_ref(), &self.view, entities).await?)
     }
 
-    pub(super) fn feed_cursor(&self, sequence: i64) -> String {
-        cursor::encode(&FeedCursor { epochs: self.epochs.clone(), sequence })
+    pub(super) fn feed_cursor(&self, sequence: i64, begun: i64) -> String {
+        // Beyond what is gone it does not matter any more where it began.
+        let begun = if sequence < self.purged { begun } else { 0 };
+        cursor::encode(&FeedCursor { epochs: self.epochs.clone(), sequence, begun })
     }
 
     /// Whether a cursor of these epochs, handed out at this sequence, still holds. One from beyond the feed's end was
-    /// handed out by a store that has been restored since.
-    pub(super) fn check(&self, epochs: &Epochs, sequence: i64) -> Result<(), PublishError> {
-        if *epochs == self.epochs && sequence <= self.head { Ok(()) } else { Err(PublishError::Gone) }
+    /// handed out by a store that has been restored since; one from before a tombstone that was dropped would miss it,
+    /// unless what it goes on with was begun after that.
+    pub(super) fn check(&self, epochs: &Epochs, sequence: i64, begun: i64) -> Result<(), PublishError> {
+        let complete = sequence.max(begun) >= self.purged;
+        if *epochs == self.epochs && sequence <= self.head && complete { Ok(()) } else { Err(PublishError::Gone) }
     }
 }

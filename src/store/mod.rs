@@ -7,10 +7,12 @@ mod error;
 mod keys;
 mod lease;
 mod orders;
+mod privacy;
 mod shops;
 mod sql;
 mod turns;
 mod types;
+mod upkeep;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -23,6 +25,7 @@ pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use privacy::{Erasure, KnownPerson, Person, Privacy};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
 pub use turns::{DueTurn, Turning, Turns};
@@ -30,6 +33,7 @@ pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
     RawBatch, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
+pub use upkeep::{OldestHistory, PruneStep, SourceSize, StoreStats, Surplus, TableSize, Upkeep};
 
 use crate::model::{Entity, Key, PartKind};
 
@@ -138,8 +142,11 @@ pub trait Feed: Send + Sync {
 
 /// Everything a daemon needs of a store.
 pub trait Store:
-    Parts + Runs + Leases + Feed + Turns + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+    Parts + Runs + Leases + Feed + Turns + Upkeep + Privacy + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
 {
 }
 
-impl<T: Parts + Runs + Leases + Feed + Turns + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug> Store for T {}
+impl<T> Store for T where
+    T: Parts + Runs + Leases + Feed + Turns + Upkeep + Privacy + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+{
+}

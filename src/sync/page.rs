@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
 
+use super::erased::Erased;
 use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
@@ -150,6 +151,8 @@ pub(super) struct Comparer<'a> {
     pub setting: &'a Setting,
     pub scopes: &'a Scopes,
     pub price_change: Percent,
+    /// Persons who are left out.
+    pub erased: &'a Erased,
     /// The day of the run in the zone of its connection.
     pub today: i32,
 }
@@ -167,7 +170,9 @@ impl Comparer<'_> {
         run.counts.read += records.len() as u64;
         progress.forget_committed(run);
         let candidates = self.recognise(run, progress, &mut page, records).await?;
-        let mapped = self.map(candidates).await?;
+        let mut mapped = self.map(candidates).await?;
+        let outcomes = mapped.iter_mut().filter_map(|(_, outcome)| outcome.as_mut().ok());
+        run.counts.erased += outcomes.map(|outcome| u64::from(self.erased.leave_out(run.kind, outcome))).sum::<u64>();
         let owners = self.owners(run.kind, &mapped).await?;
         let prices = self.stored_prices(run.kind, &mapped).await?;
         for (candidate, outcome) in mapped {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
+use super::erased::Erased;
 use super::error::SyncError;
 use super::guard::{Verdict, judge};
 use super::keyed::Keyer;
@@ -223,12 +224,14 @@ impl Execution {
 
         // Reading, comparing and storing overlap; a page is committed with the run's counts as of that page.
         let (done, mut pages) = mpsc::channel::<(Run, Page)>(AHEAD);
+        let erased = Erased::load(&self.store).await?;
         let comparer = Comparer {
             store: &self.store,
             mapping: &self.mapping,
             setting: &self.setting,
             scopes: &self.scopes,
             price_change: self.guard.price_change,
+            erased: &erased,
             today: validity::today(Timestamp::now(), &self.setting.zone),
         };
         let comparing = async {

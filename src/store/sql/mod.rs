@@ -13,6 +13,8 @@ mod orders;
 mod outbox;
 mod parts;
 mod postgres;
+mod privacy;
+mod prune;
 mod rows;
 mod runs;
 mod session;
@@ -21,6 +23,7 @@ mod sqlite;
 mod stage;
 mod statement;
 mod turns;
+mod upkeep;
 mod write;
 
 use std::fs::File;

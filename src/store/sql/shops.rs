@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::super::{Condition, Judged, Listing, Part, Result, ShopChange, ShopChanges, ShopScope, Shops, View};
-use super::statement::Sql;
+use super::statement::{Row, Sql};
 use super::{SqlStore, members, rows};
 use crate::model::{Entity, Key, PartKind};
 
@@ -26,11 +26,14 @@ const FORMER_OWNER: &str = "CASE WHEN p.entity = 'customer' THEN p.number \
 impl Shops for SqlStore {
     async fn scope(&self, shop: &str) -> Result<Option<ShopScope>> {
         let row = self
-            .sql("SELECT digest, epoch FROM shop WHERE name = ?")
+            .sql("SELECT h.digest, h.epoch, s.purged FROM shop h CROSS JOIN store s WHERE h.name = ?")
             .bind(shop)
             .fetch_optional(&mut self.reader().await?)
             .await?;
-        row.map(|row| Ok(ShopScope { digest: row.get("digest")?, epoch: row.get("epoch")? })).transpose()
+        let scope = |row: Row| -> Result<_> {
+            Ok(ShopScope { digest: row.get("digest")?, epoch: row.get("epoch")?, purged: row.get("purged")? })
+        };
+        row.map(scope).transpose()
     }
 
     async fn rescope(&self, shop: &str, page: &[Judged]) -> Result<()> {
