@@ -164,7 +164,8 @@ fn name(person: &Person) -> String {
 
 fn tell(report: &ErasureReport, request: &ErasePerson, page: &mut Page) {
     if request.forget {
-        let said = if report.readmitted > 0 { "is let in again with the next complete pull" } else { "was not left out" };
+        let said =
+            if report.readmitted > 0 { "is let in again with the next complete pull" } else { "was not left out" };
         page.line(said);
         return;
     }

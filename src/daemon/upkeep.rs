@@ -43,7 +43,9 @@ pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
         match pruned {
             // Another process does it.
             Ok(_) | Err(ControlError::Conflict(_)) => {}
-            Err(error) => tracing::warn!(%error, "what is beyond its retention could not be dropped; it is tried again"),
+            Err(error) => {
+                tracing::warn!(%error, "what is beyond its retention could not be dropped; it is tried again")
+            }
         }
     }
 }
@@ -90,7 +92,7 @@ impl Bridge {
         if !request.yes {
             return Ok(report);
         }
-        let persons: Vec<Person> = match self.named(&request, &report.found)? {
+        let persons: Vec<Person> = match named(&request, &report.found)? {
             Some(person) => vec![person],
             None => report.found.iter().map(|known| known.person.clone()).collect(),
         };
@@ -126,26 +128,6 @@ impl Bridge {
                     .to_owned(),
             )),
         }
-    }
-
-    /// The one person that is named by number.
-    fn named(&self, request: &ErasePerson, found: &[KnownPerson]) -> Result<Option<Person>, ControlError> {
-        let Some(customer) = &request.customer else { return Ok(None) };
-        let company = match (&request.company, found) {
-            (Some(company), _) => company.clone(),
-            (None, [one]) => one.person.customer.company.clone(),
-            (None, []) => {
-                return Err(ControlError::NotFound(
-                    "nobody like that is known; with the company named, whoever comes is left out".to_owned(),
-                ));
-            }
-            (None, _) => {
-                let companies: Vec<&str> = found.iter().map(|one| one.person.customer.company.as_str()).collect();
-                let names = companies.join(", ");
-                return Err(ControlError::Conflict(format!("several companies have that customer ({names}); name one")));
-            }
-        };
-        Ok(Some(Person { customer: Key::new(company, customer), contact: request.contact.clone() }))
     }
 
     /// Nothing is pulled from the sources of customers meanwhile.
@@ -185,4 +167,24 @@ impl Bridge {
         taken?;
         Ok(erased?)
     }
+}
+
+/// The one person that is named by number.
+fn named(request: &ErasePerson, found: &[KnownPerson]) -> Result<Option<Person>, ControlError> {
+    let Some(customer) = &request.customer else { return Ok(None) };
+    let company = match (&request.company, found) {
+        (Some(company), _) => company.clone(),
+        (None, [one]) => one.person.customer.company.clone(),
+        (None, []) => {
+            return Err(ControlError::NotFound(
+                "nobody like that is known; with the company named, whoever comes is left out".to_owned(),
+            ));
+        }
+        (None, _) => {
+            let companies: Vec<&str> = found.iter().map(|one| one.person.customer.company.as_str()).collect();
+            let names = companies.join(", ");
+            return Err(ControlError::Conflict(format!("several companies have that customer ({names}); name one")));
+        }
+    };
+    Ok(Some(Person { customer: Key::new(company, customer), contact: request.contact.clone() }))
 }

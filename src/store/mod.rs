@@ -147,6 +147,18 @@ pub trait Store:
 }
 
 impl<T> Store for T where
-    T: Parts + Runs + Leases + Feed + Turns + Upkeep + Privacy + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+    T: Parts
+        + Runs
+        + Leases
+        + Feed
+        + Turns
+        + Upkeep
+        + Privacy
+        + Orders
+        + Answers
+        + Outbox
+        + Shops
+        + Keys
+        + std::fmt::Debug
 {
 }

@@ -111,13 +111,7 @@ pub async fn turn(store: &Arc<dyn Store>, zones: &Zones, at: Timestamp) -> Resul
     Ok(turned)
 }
 
-async fn turn_zone(
-    store: &Arc<dyn Store>,
-    held: &Held,
-    zone: &str,
-    connections: &[String],
-    day: i32,
-) -> Result<u64> {
+async fn turn_zone(store: &Arc<dyn Store>, held: &Held, zone: &str, connections: &[String], day: i32) -> Result<u64> {
     let mut turned = 0;
     // Another process may have done it before it gave the lease back.
     while store.turned(zone).await? != Some(day) {

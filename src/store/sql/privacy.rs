@@ -99,7 +99,8 @@ impl Privacy for SqlStore {
     }
 
     async fn erased(&self) -> Result<Vec<Person>> {
-        let sql = self.sql("SELECT company, number, part FROM erased WHERE entity = 'customer' ORDER BY company, number");
+        let sql =
+            self.sql("SELECT company, number, part FROM erased WHERE entity = 'customer' ORDER BY company, number");
         let found = sql.fetch_all(&mut self.reader().await?).await?;
         found
             .iter()
@@ -266,7 +267,8 @@ impl Erasing<'_> {
 
     /// Present records: what is a part of its own gets a tombstone, a customer is written anew.
     async fn records(&mut self, tx: &mut Session<'_>, numbers: &mut Numbers) -> Result<u64> {
-        let found = self.select(tx, "SELECT id, source, source_key, kind, part, content, hash FROM part WHERE ").await?;
+        let found =
+            self.select(tx, "SELECT id, source, source_key, kind, part, content, hash FROM part WHERE ").await?;
         let (mut gone, mut rewritten) = (Vec::new(), Vec::new());
         for row in &found {
             self.sources.insert(row.get("source")?);
@@ -284,7 +286,8 @@ impl Erasing<'_> {
         let count = (gone.len() + rewritten.len()) as u64;
         let now = Timestamp::now().as_microsecond();
         if !gone.is_empty() {
-            let mut sql = tx.sql("UPDATE part SET source_key = NULL, content = NULL, hash = NULL, source_hash = NULL, ");
+            let mut sql =
+                tx.sql("UPDATE part SET source_key = NULL, content = NULL, hash = NULL, source_hash = NULL, ");
             sql.push("raw = NULL, turn = NULL, changed_at = ").push_bind(now).push(" WHERE ");
             sql.push_in_integers("id", &gone);
             sql.execute(tx).await?;

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tradebridge::api::control::{
-    Check, Control, ControlError, ErasePerson, ErasureReport, PreviewRecord, PreviewRequest, Pruned, ReloadReport, Status,
-    SyncReport, SyncRequest,
+    Check, Control, ControlError, ErasePerson, ErasureReport, PreviewRecord, PreviewRequest, Pruned, ReloadReport,
+    Status, SyncReport, SyncRequest,
 };
 use tradebridge::api::{ApiState, Metrics, router};
 use tradebridge::config::{Config, Document, Secret, Shop};
