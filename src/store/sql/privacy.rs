@@ -294,9 +294,10 @@ impl Erasing<'_> {
         }
         rewrite(tx, "part", &rewritten).await?;
         if count > 0 {
-            // A change of what belongs to a customer is a change of the customer.
+            // A change of what belongs to a customer is a change of the customer. When it was stored stays, since its
+            // history goes on without a gap.
             let mut sql = tx.sql("UPDATE part SET sequence = ");
-            sql.push_bind(numbers.next()).push(", changed_at = ").push_bind(now);
+            sql.push_bind(numbers.next());
             sql.push(" WHERE entity = 'customer' AND kind = 'customer' AND part = '' AND source_key IS NOT NULL AND company = ");
             sql.push_bind(&self.key().company).push(" AND number = ").push_bind(&self.key().number);
             sql.execute(tx).await?;
