@@ -10,12 +10,16 @@ use serde_json::Value;
 
 use crate::config::Problems;
 use crate::store::{Erasure, KnownPerson, Run, StoreError};
+use crate::sync::MapDiff;
 
 /// What an operator can have the daemon do.
 #[async_trait]
 pub trait Control: Send + Sync {
     /// Pulls a connection's entities now and waits for the end: one report for each source that was read.
     async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError>;
+
+    /// Says what another mapping would change in what is stored: it is applied to the source rows that are kept.
+    async fn map_diff(&self, request: MapDiffRequest) -> Result<MapDiff, ControlError>;
 
     /// Reads and maps some records and stores nothing.
     async fn preview(&self, request: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError>;
@@ -54,9 +58,26 @@ pub struct SyncRequest {
     /// Whether everything is read, so that what disappeared is noticed.
     #[serde(default)]
     pub full: bool,
+    /// Whether the mapping is applied to the source rows that are kept, and the ERP is not asked.
+    #[serde(default)]
+    pub from_raw: bool,
     /// Whether to say what would change and leave the store as it is.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// Which mapping to compare with what is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MapDiffRequest {
+    /// The connection.
+    pub connection: String,
+    /// The entity.
+    pub entity: String,
+    /// What messages call the mapping file.
+    pub file: String,
+    /// The text of the mapping file.
+    pub mapping: String,
 }
 
 /// What became of one pull.

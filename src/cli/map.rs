@@ -1,4 +1,5 @@
-//! `tradebridge map`: working with mapping files, without a daemon and without a store.
+//! `tradebridge map`: working with mapping files, without a daemon and without a store; comparing one with what is
+//! stored lives in `map_diff`.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde_json::Value as Json;
 use super::output::{Exit, Failure, counted};
 use super::page::{Page, Tone};
 use super::preview::without_nulls;
-use super::{Answered, Context, files};
+use super::{Answered, Context, files, map_diff};
 use crate::config::{KeyPath, Problems};
 use crate::connector::format::ReadError;
 use crate::connector::{Catalog, Connector, ConnectorError};
@@ -28,6 +29,8 @@ pub(super) enum MapCommand {
     },
     /// Map records and show what becomes of each.
     Try(TryArguments),
+    /// Say what a mapping would change in what is stored, from the source rows that are kept. Nothing is written.
+    Diff(map_diff::DiffArguments),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +56,7 @@ pub(super) fn run(command: &MapCommand, context: &Context) -> Answered {
     match command {
         MapCommand::Test { files } => Ok(test(files, context)),
         MapCommand::Try(arguments) => super::wait(attempt(arguments, context)),
+        MapCommand::Diff(arguments) => super::wait(map_diff::run(arguments, context)),
     }
 }
 

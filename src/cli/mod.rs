@@ -11,6 +11,7 @@ mod files;
 mod init;
 mod key;
 mod map;
+mod map_diff;
 mod migrate;
 mod openapi;
 mod orders;

@@ -177,7 +177,7 @@ fn tell(report: &ErasureReport, request: &ErasePerson, page: &mut Page) {
             ("history", count(one.versions, "version")),
             ("staged", count(one.staged, "difference")),
             ("rejected", count(one.rejected, "record")),
-            ("source rows", count(one.raw_batches, "batch dropped").filter(|_| one.raw_batches > 0)),
+            ("source rows", count(one.source_rows, "row")),
             ("orders", count(one.orders, "order that names the person and stays").filter(|_| one.orders > 0)),
         ]);
     }

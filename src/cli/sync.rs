@@ -26,6 +26,9 @@ pub(super) struct SyncArguments {
     /// Read everything, so that what disappeared is noticed.
     #[arg(long)]
     full: bool,
+    /// Apply the mapping as it is to the source rows that are kept, without asking the ERP.
+    #[arg(long, conflicts_with = "full")]
+    from_raw: bool,
     /// Say what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -38,9 +41,9 @@ pub(super) async fn run(arguments: SyncArguments, context: &Context) -> Answered
 }
 
 async fn pull(arguments: SyncArguments, client: &Client, context: &Context) -> Answered {
-    let SyncArguments { connection, entity, full, dry_run } = arguments;
+    let SyncArguments { connection, entity, full, from_raw, dry_run } = arguments;
     let name = connection.clone();
-    let request = SyncRequest { connection, entity, full, dry_run };
+    let request = SyncRequest { connection, entity, full, from_raw, dry_run };
     let call = Call::post(&["sync"], &request)?.long();
     let progress = Progress::begin(format!("pulling {name}"));
     let reports: Vec<SyncReport> = tokio::select! {

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use super::values::{Cron, Interval, ListenAddress, LogFilter, NotAValue, Percent, QueueUrl, Size, StoreUrl, Zone};
+use super::values::{
+    Cron, Interval, ListenAddress, LogFilter, NotAValue, Percent, Period, QueueUrl, Size, StoreUrl, Zone,
+};
 
 fn not(message: impl Into<String>) -> NotAValue {
     NotAValue(message.into())
@@ -23,6 +25,7 @@ fn parses<T: FromStr<Err = NotAValue>>(text: &str) -> Result<(), NotAValue> {
 pub fn format_check(format: &str) -> Option<Check> {
     Some(match format {
         "interval" | "duration" => parses::<Interval>,
+        "period" => parses::<Period>,
         "percent" => parses::<Percent>,
         "size" => parses::<Size>,
         "cron" => parses::<Cron>,

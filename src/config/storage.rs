@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
-use super::values::{Interval, StoreUrl};
+use super::values::{Interval, Period, StoreUrl};
 use crate::model::Entity;
 
 /// Where everything is kept.
@@ -51,25 +51,25 @@ impl StoreSettings {
     }
 }
 
-/// How long what is over is kept. Zero keeps nothing.
+/// How long what is over is kept. `0s` keeps nothing.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// Superseded versions of records: how far back `known_at` reaches.
-    pub history: Interval,
+    pub history: Period,
     /// The same for some entities.
-    pub history_of: BTreeMap<Entity, Interval>,
+    pub history_of: BTreeMap<Entity, Period>,
     /// Source rows as they were read: how long after their change a mapping can be applied to them anew.
-    pub raw: Interval,
+    pub raw: Period,
     /// Runs that changed nothing.
-    pub runs: Interval,
+    pub runs: Period,
     /// Tombstones: how long a consumer of the feed may stay away before it has to take a snapshot.
-    pub tombstones: Interval,
+    pub tombstones: Period,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        let days = |days: u64| Interval::from_secs(days * 24 * 60 * 60);
+        let days = |days: u64| Period::from_secs(days * 24 * 60 * 60);
         Self {
             history: days(400),
             history_of: BTreeMap::from([(Entity::Stock, days(30))]),
@@ -82,7 +82,7 @@ impl Default for Retention {
 
 impl Retention {
     /// How long superseded versions of an entity are kept.
-    pub fn history_of(&self, entity: Entity) -> Interval {
+    pub fn history_of(&self, entity: Entity) -> Period {
         self.history_of.get(&entity).copied().unwrap_or(self.history)
     }
 }

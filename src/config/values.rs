@@ -111,6 +111,54 @@ impl fmt::Display for Interval {
     }
 }
 
+/// How long something is kept, such as `90d` or `12h`; `0s` keeps nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Period(Duration);
+
+by_text!(Period, "period", "How long something is kept, such as `90d` or `12h`; `0s` keeps nothing.");
+
+impl Period {
+    /// A length of time in whole seconds; zero keeps nothing.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The same as the standard library's duration.
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+
+    /// Whether nothing is kept.
+    pub const fn is_zero(self) -> bool {
+        self.0.is_zero()
+    }
+}
+
+impl From<Period> for Duration {
+    fn from(period: Period) -> Self {
+        period.0
+    }
+}
+
+impl FromStr for Period {
+    type Err = NotAValue;
+
+    fn from_str(text: &str) -> Result<Self, NotAValue> {
+        if text.trim() == "0s" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let Interval(duration) =
+            text.parse().map_err(|NotAValue(message)| not(format!("{message}; `0s` keeps nothing")))?;
+        Ok(Self(duration))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_zero() { f.write_str("0s") } else { Interval(self.0).fmt(f) }
+    }
+}
+
 /// A share, written `5%` or `0.5%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(Decimal);

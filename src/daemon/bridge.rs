@@ -176,9 +176,30 @@ impl Bridge {
 
     /// Executes a pull now; logs and counts each run as it ends, and wakes those who wait for changes.
     pub(super) async fn pull(&self, plan: &Plan, pull: &Pull, full: bool) -> Result<Vec<Pulled>, SyncError> {
+        self.executed(pull, self.puller.pull(plan, pull, full, tell)).await
+    }
+
+    /// Applies the mapping to the source rows that are kept, as [`Bridge::pull`] pulls.
+    pub(super) async fn pull_from_raw(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        dry_run: bool,
+    ) -> Result<Vec<Pulled>, SyncError> {
+        if dry_run {
+            return self.puller.pull_from_raw(plan, pull, true, |_| {}).await;
+        }
+        self.executed(pull, self.puller.pull_from_raw(plan, pull, false, tell)).await
+    }
+
+    async fn executed(
+        &self,
+        pull: &Pull,
+        work: impl Future<Output = Result<Vec<Pulled>, SyncError>> + Send,
+    ) -> Result<Vec<Pulled>, SyncError> {
         let name = name_of(pull);
         self.known().running.insert(name.clone());
-        let pulled = self.puller.pull(plan, pull, full, tell).await;
+        let pulled = work.await;
         let failure = match &pulled {
             Ok(_) | Err(SyncError::Interrupted | SyncError::Elsewhere { .. }) => None,
             Err(error) => Some(error.to_string()),

@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use super::bridge::{Bridge, name_of};
 use super::health;
 use crate::api::control::{
-    Check, ConnectionStatus, Control, ControlError, ErasePerson, ErasureReport, PreviewOutcome, PreviewRecord,
-    PreviewRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
+    Check, ConnectionStatus, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewOutcome,
+    PreviewRecord, PreviewRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
-use crate::config::{self, Config, suggest};
-use crate::mapping::Outcome;
+use crate::config::{self, Config, Document, suggest};
+use crate::mapping::{Mapping, Outcome};
 use crate::queue::Queue as _;
 use crate::store::{Run, RunFilter, RunState};
-use crate::sync::{Plan, Previewed, Pull, Pulled, SyncError};
+use crate::sync::{MapDiff, Plan, Previewed, Pull, Pulled, SyncError, map_diff};
 
 /// The running daemon as operators reach it. What they have it do goes on to its end even where they have gone.
 pub(super) struct Operated(pub Arc<Bridge>);
@@ -32,6 +32,10 @@ impl Control for Operated {
     async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError> {
         let bridge = Arc::clone(&self.0);
         to_the_end(async move { bridge.sync(request).await }).await
+    }
+
+    async fn map_diff(&self, request: MapDiffRequest) -> Result<MapDiff, ControlError> {
+        self.0.map_diff(request).await
     }
 
     async fn preview(&self, request: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError> {
@@ -74,10 +78,16 @@ impl Control for Operated {
 
 impl Bridge {
     async fn sync(&self, request: SyncRequest) -> Result<Vec<SyncReport>, ControlError> {
+        if request.full && request.from_raw {
+            let message = "`full` reads everything from the ERP, `from_raw` nothing: only one of them can be meant";
+            return Err(ControlError::Invalid(message.to_owned()));
+        }
         let plan = self.plan();
         let mut reports = Vec::new();
         for pull in wanted(&plan, &request.connection, request.entity.as_deref())? {
-            let pulled = if request.dry_run {
+            let pulled = if request.from_raw {
+                self.pull_from_raw(&plan, &pull, request.dry_run).await
+            } else if request.dry_run {
                 self.puller.rehearse(&plan, &pull).await
             } else {
                 self.pull(&plan, &pull, request.full).await
@@ -85,6 +95,23 @@ impl Bridge {
             reports.extend(report(&pull, pulled, request.dry_run));
         }
         Ok(reports)
+    }
+
+    async fn map_diff(&self, request: MapDiffRequest) -> Result<MapDiff, ControlError> {
+        let plan = self.plan();
+        let pulls = wanted(&plan, &request.connection, Some(&request.entity))?;
+        let document = Document::parse(&request.file, &request.mapping);
+        let mapping = Arc::new(Mapping::compile(&document).map_err(ControlError::Faulty)?);
+        let same = |pull: &&Arc<Pull>| pull.mapping.kind == mapping.kind && pull.mapping.stream == mapping.stream;
+        let Some(pull) = pulls.iter().find(same) else {
+            let streams = suggest::one_of(pulls.iter().map(|pull| pull.mapping.stream.as_str()));
+            return Err(ControlError::Invalid(format!(
+                "{} makes records of {} of the stream '{}'; {} is pulled from {streams}",
+                mapping.file, mapping.kind, mapping.stream, request.entity
+            )));
+        };
+        let source = self.store.source(&pull.link.name, &mapping.stream, mapping.kind).await?;
+        map_diff(&self.store, &source, &mapping, &pull.link.setting).await.map_err(refused)
     }
 
     async fn preview(&self, request: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError> {

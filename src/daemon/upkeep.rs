@@ -11,7 +11,7 @@ use super::bridge::Bridge;
 use crate::api::control::{ControlError, ErasePerson, ErasureReport, Pruned};
 use crate::model::{Entity, Key};
 use crate::store::{Erasure, KnownPerson, Lease, Person, StoreError, Surplus};
-use crate::sync::{Held, SyncError};
+use crate::sync::{self, Held, SyncError};
 use crate::telemetry;
 use crate::telemetry::event::SurplusPruned;
 
@@ -130,6 +130,14 @@ impl Bridge {
         }
     }
 
+    /// Source rows first: what they are told by is known only as long as the records say it. Broken off, it is done once
+    /// more.
+    async fn erase_one(&self, leases: &[Lease], person: &Person) -> Result<Erasure, SyncError> {
+        let traces = self.store.traces(leases, person).await?;
+        let source_rows = sync::erase_rows(&self.store, leases, &traces).await?;
+        Ok(Erasure { source_rows, ..self.store.erase(leases, person).await? })
+    }
+
     /// Nothing is pulled from the sources of customers meanwhile.
     async fn erase(&self, persons: &[Person]) -> Result<Vec<Erasure>, ControlError> {
         let mut alone = Vec::new();
@@ -151,7 +159,7 @@ impl Bridge {
         let mut erased = Ok(Vec::new());
         if taken.is_ok() {
             for person in persons {
-                match (self.store.erase(&leases, person).await, &mut erased) {
+                match (self.erase_one(&leases, person).await, &mut erased) {
                     (Ok(one), Ok(erased)) => erased.push(one),
                     (Err(error), _) => {
                         erased = Err(error);
@@ -165,7 +173,10 @@ impl Bridge {
             held.end().await;
         }
         taken?;
-        Ok(erased?)
+        erased.map_err(|error: SyncError| match error {
+            SyncError::Store(error) => error.into(),
+            error => ControlError::Unavailable(error.to_string()),
+        })
     }
 }
 

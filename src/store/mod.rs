@@ -8,6 +8,7 @@ mod keys;
 mod lease;
 mod orders;
 mod privacy;
+mod raw;
 mod shops;
 mod sql;
 mod turns;
@@ -25,7 +26,8 @@ pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
-pub use privacy::{Erasure, KnownPerson, Person, Privacy};
+pub use privacy::{Erasure, KnownPerson, Person, Privacy, Traces};
+pub use raw::{KeptBatch, Raws};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
 pub use turns::{DueTurn, Turning, Turns};
@@ -142,13 +144,27 @@ pub trait Feed: Send + Sync {
 
 /// Everything a daemon needs of a store.
 pub trait Store:
-    Parts + Runs + Leases + Feed + Turns + Upkeep + Privacy + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+    Parts
+    + Runs
+    + Raws
+    + Leases
+    + Feed
+    + Turns
+    + Upkeep
+    + Privacy
+    + Orders
+    + Answers
+    + Outbox
+    + Shops
+    + Keys
+    + std::fmt::Debug
 {
 }
 
 impl<T> Store for T where
     T: Parts
         + Runs
+        + Raws
         + Leases
         + Feed
         + Turns

@@ -5,11 +5,13 @@
 //!
 //! What does not live here: leaving out what a source still says of them (`sync`).
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lease, Result};
+use super::{Lease, RawBatch, Result, SourceId};
 use crate::model::Key;
 
 /// A person.
@@ -51,10 +53,33 @@ pub struct Erasure {
     pub staged: u64,
     /// Rejected records.
     pub rejected: u64,
-    /// Batches of source rows that are dropped: every one of the sources that named the person.
-    pub raw_batches: u64,
+    /// Kept source rows.
+    pub source_rows: u64,
     /// Orders that name the person. They stay as they are.
     pub orders: u64,
+}
+
+/// By what the kept source rows of a person are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// What nobody else has: addresses of e-mail, VAT numbers; in lower case.
+    pub alone: BTreeSet<String>,
+    /// What others may have as well: names, telephone numbers; in lower case.
+    pub shared: BTreeSet<String>,
+    /// The customer's number: with it the shared ones tell the person.
+    pub customer: String,
+    /// The sources that said something of the customer.
+    pub sources: BTreeSet<SourceId>,
+    /// Sources and keys of the rows that named the person.
+    pub rows: BTreeSet<(SourceId, String)>,
+}
+
+impl Traces {
+    /// Whether a text, in lower case, names the person.
+    pub fn are_in(&self, text: &str) -> bool {
+        let within = |told: &BTreeSet<String>| told.iter().any(|told| text.contains(told.as_str()));
+        within(&self.alone) || text.contains(&self.customer.to_lowercase()) && within(&self.shared)
+    }
 }
 
 /// Finding and erasing persons.
@@ -66,8 +91,14 @@ pub trait Privacy: Send + Sync {
     /// A contact of the customers with a number, or without `contact` the customers themselves; of one company or all.
     async fn persons(&self, company: Option<&str>, customer: &str, contact: Option<&str>) -> Result<Vec<KnownPerson>>;
 
-    /// Erases a person from records, history, what is staged and rejected, and the source rows, and remembers to leave
-    /// it out. No run of the sources may be under way: the leases on them are shown.
+    /// By what a person's source rows are told, as long as it is not erased.
+    async fn traces(&self, leases: &[Lease], person: &Person) -> Result<Traces>;
+
+    /// Puts other rows in the place of a batch, or drops it.
+    async fn replace_raw(&self, leases: &[Lease], id: i64, batch: Option<&RawBatch>) -> Result<()>;
+
+    /// Erases a person from records, history, and what is staged and rejected, and remembers to leave it out; source rows
+    /// are not touched. No run of the sources may be under way: the leases on them are shown.
     async fn erase(&self, leases: &[Lease], person: &Person) -> Result<Erasure>;
 
     /// Clears what deleted data left behind in the store's file. A server does so by itself.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::raw::RawError;
 use crate::connector::ConnectorError;
 use crate::store::StoreError;
 
@@ -15,6 +16,19 @@ pub enum SyncError {
     /// The connection cannot be read from.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
+    /// Source rows cannot be kept or read.
+    #[error(transparent)]
+    Raw(#[from] RawError),
+    /// No source rows are kept.
+    #[error(
+        "no source rows are kept, since `retention.raw` is 0s; `tradebridge sync {connection} {entity} --full` reads them from the ERP"
+    )]
+    KeepsNone {
+        /// The connection.
+        connection: String,
+        /// The entity.
+        entity: &'static str,
+    },
     /// The source cannot be read any further.
     #[error("{place}: {message}")]
     Source {

@@ -5,22 +5,27 @@
 
 mod erased;
 mod error;
+mod from_raw;
 mod guard;
 mod keyed;
 mod lease;
+mod map_diff;
 mod page;
 mod plan;
 mod prices;
 mod pull;
+pub mod raw;
 mod run;
 mod schedule;
 mod scope;
 mod validity;
 
+pub use erased::erase_rows;
 pub use error::SyncError;
 pub use guard::{Verdict, judge};
 pub use keyed::{Keyed, Keyer};
 pub use lease::Held;
+pub use map_diff::{FieldChange, MapDiff, map_diff};
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
 pub use pull::{Previewed, Pulled, Puller};
 pub use run::{Ended, Job, approve, finish, refuse};

@@ -10,6 +10,7 @@ use super::erased::Erased;
 use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
+use super::raw;
 use super::scope::Scopes;
 use super::validity;
 use crate::config::values::Percent;
@@ -135,6 +136,8 @@ struct Candidate {
     keyed: Keyed,
     known: Option<Known>,
     rejected: Option<KnownRejection>,
+    /// Whether it names a person who is left out: its source row is not kept.
+    personal: bool,
 }
 
 impl Candidate {
@@ -155,6 +158,8 @@ pub(super) struct Comparer<'a> {
     pub erased: &'a Erased,
     /// The day of the run in the zone of its connection.
     pub today: i32,
+    /// Whether the source rows of what differs are kept.
+    pub keep_raw: bool,
 }
 
 impl Comparer<'_> {
@@ -165,14 +170,20 @@ impl Comparer<'_> {
         progress: &mut Progress,
         records: Vec<Keyed>,
     ) -> Result<Page, SyncError> {
-        let page = Page { number: run.pages, ..Page::default() };
-        let mut page = Draft { seen: RoaringTreemap::new(), page, today: self.today };
+        let mut page = Draft {
+            seen: RoaringTreemap::new(),
+            page: Page { number: run.pages, ..Page::default() },
+            today: self.today,
+            raw: self.keep_raw.then(raw::Builder::default),
+        };
         run.counts.read += records.len() as u64;
         progress.forget_committed(run);
         let candidates = self.recognise(run, progress, &mut page, records).await?;
         let mut mapped = self.map(candidates).await?;
-        let outcomes = mapped.iter_mut().filter_map(|(_, outcome)| outcome.as_mut().ok());
-        run.counts.erased += outcomes.map(|outcome| u64::from(self.erased.leave_out(run.kind, outcome))).sum::<u64>();
+        for (candidate, outcome) in &mut mapped {
+            candidate.personal = outcome.as_mut().is_ok_and(|outcome| self.erased.leave_out(run.kind, outcome));
+            run.counts.erased += u64::from(candidate.personal);
+        }
         let owners = self.owners(run.kind, &mapped).await?;
         let prices = self.stored_prices(run.kind, &mapped).await?;
         for (candidate, outcome) in mapped {
@@ -217,12 +228,15 @@ impl Comparer<'_> {
             }
             page.mended(candidate.rejected);
             let shops = self.shops(run, &part);
-            page.differ(run, progress, candidate, *part, shops, own);
+            page.differ(run, progress, candidate, *part, shops, own)?;
         }
         if !run.loading && run.complete {
             page.page.seen = bytes(&page.seen)?;
         }
         run.pages += 1;
+        if let Some(raw) = page.raw {
+            page.page.raw = raw.finish()?;
+        }
         Ok(page.page)
     }
 
@@ -294,7 +308,7 @@ impl Comparer<'_> {
             if !run.complete {
                 progress.staged.insert(source_key);
             }
-            candidates.push(Candidate { keyed, known, rejected });
+            candidates.push(Candidate { keyed, known, rejected, personal: false });
         }
         Ok(candidates)
     }
@@ -371,6 +385,8 @@ struct Draft {
     seen: RoaringTreemap,
     page: Page,
     today: i32,
+    /// The source rows of what differs, where they are kept.
+    raw: Option<raw::Builder>,
 }
 
 impl Draft {
@@ -385,7 +401,7 @@ impl Draft {
             digest: digest.unwrap_or(keyed.digest),
             place: keyed.place.to_string(),
             reason: keyed.unreadable.unwrap_or(reason),
-            record: keyed.fields.to_json(),
+            record: raw::typed(&keyed.fields),
             at: Timestamp::now(),
         });
     }
@@ -402,8 +418,11 @@ impl Draft {
         part: Mapped,
         shops: Option<Vec<String>>,
         own: bool,
-    ) {
-        let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
+    ) -> Result<(), SyncError> {
+        let Candidate { keyed: Keyed { key, digest, place, fields, raw, .. }, known, personal, .. } = candidate;
+        if let (Some(batch), None, false) = (&mut self.raw, raw, personal) {
+            batch.push_fields(&key, &place, &fields)?;
+        }
         let unchanged = own && known.as_ref().is_some_and(|k| k.hash == part.hash);
         if let Some(known) = known.as_ref().filter(|_| !own) {
             // The record has another canonical key now: the old part goes, a new one comes.
@@ -423,13 +442,14 @@ impl Draft {
             who: part.identity.who,
             what: part.identity.what,
             shops,
-            raw: None,
+            raw,
             turn: validity::next_turn(run.kind, &part.content, self.today),
             content: (!unchanged).then_some(part.content),
             before: known.filter(|_| own).map(|k| k.hash),
             after: Some(part.hash),
             source_hash: digest,
         });
+        Ok(())
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Plan {
     pub routes: BTreeMap<String, Arc<OrderRoute>>,
     /// Which shops customers belong to.
     pub scopes: Arc<Scopes>,
+    /// Whether source rows are kept.
+    pub keep_raw: bool,
 }
 
 /// A connection, ready for use.
@@ -104,7 +106,7 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn load(&mut self) -> Plan {
         let config = self.config;
-        let mut plan = Plan::default();
+        let mut plan = Plan { keep_raw: !config.retention.raw.is_zero(), ..Plan::default() };
         let catalog = match Catalog::load(&config.connectors) {
             Ok(catalog) => catalog,
             Err(found) => {

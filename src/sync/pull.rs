@@ -25,8 +25,8 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Executes pulls, one of a source at a time.
 #[derive(Debug)]
 pub struct Puller {
-    store: Arc<dyn Store>,
-    stop: watch::Receiver<bool>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) stop: watch::Receiver<bool>,
     busy: Mutex<HashMap<SourceId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -240,11 +240,11 @@ impl Puller {
         Ok((turn, Held::take(&self.store, source).await?))
     }
 
-    async fn source(&self, pull: &Pull) -> Result<Source, SyncError> {
+    pub(super) async fn source(&self, pull: &Pull) -> Result<Source, SyncError> {
         Ok(self.store.source(&pull.link.name, &pull.mapping.stream, pull.mapping.kind).await?)
     }
 
-    fn busy(&self, source: SourceId) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn busy(&self, source: SourceId) -> Arc<tokio::sync::Mutex<()>> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(busy.entry(source).or_default())
     }
@@ -276,6 +276,8 @@ impl Puller {
             source,
             guard: pull.guard,
             complete,
+            keep_raw: plan.keep_raw,
+            reason: None,
             identity,
             reader,
             verify,

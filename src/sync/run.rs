@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, watch};
 
 use super::erased::Erased;
@@ -44,6 +44,10 @@ pub struct Job {
     pub guard: Guard,
     /// Whether the source is read as a whole: what it lacks is deleted.
     pub complete: bool,
+    /// Whether the source rows of what differs are kept.
+    pub keep_raw: bool,
+    /// What is to be said of the run from its beginning.
+    pub reason: Option<String>,
     /// What tells this content of the source from another: a run that broke off goes on only where it is the same.
     pub identity: Json,
     /// The records.
@@ -82,10 +86,23 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, lease, mapping, setting, scopes, source, guard, complete, identity, reader, verify, stop } =
-            self;
-        let execution =
-            Execution { store, lease, mapping, setting, scopes, source, guard, complete, identity, stores: true, stop };
+        let Self { store, lease, mapping, setting, scopes, source, guard, complete, .. } = self;
+        let Self { keep_raw, reason, identity, reader, verify, stop, .. } = self;
+        let execution = Execution {
+            store,
+            lease,
+            mapping,
+            setting,
+            scopes,
+            source,
+            guard,
+            complete,
+            keep_raw,
+            reason,
+            identity,
+            stores: true,
+            stop,
+        };
         (execution, reader, verify)
     }
 }
@@ -100,6 +117,8 @@ struct Execution {
     source: Source,
     guard: Guard,
     complete: bool,
+    keep_raw: bool,
+    reason: Option<String>,
     identity: Json,
     /// Whether pages are stored, or only counted.
     stores: bool,
@@ -124,7 +143,7 @@ impl Execution {
         self.supersede(&run).await?;
         if let Verdict::Hold(reason) = self.judge(&run, stored) {
             run.state = RunState::Held;
-            run.reason = Some(reason);
+            run.reason = Some(self.held_for(reason));
             run.ended_at = Some(Timestamp::now());
             self.store.save_run(&self.lease, &run).await?;
             return Ok(Ended { run });
@@ -146,7 +165,7 @@ impl Execution {
         run.state = RunState::Done;
         if let Verdict::Hold(reason) = self.judge(&run, stored) {
             run.state = RunState::Held;
-            run.reason = Some(reason);
+            run.reason = Some(self.held_for(reason));
         }
         run.ended_at = Some(Timestamp::now());
         Ok(Ended { run })
@@ -154,8 +173,13 @@ impl Execution {
 
     /// A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
     fn judge(&self, run: &Run, stored: u64) -> Verdict {
-        let first = self.source.verified_at.is_none() && run.counts.read > 0;
+        let first = self.source.verified_at.is_none() && run.counts.read > 0 && !is_from_raw(run);
         if first { Verdict::Apply } else { judge(&self.guard, &run.counts, stored, run.complete) }
+    }
+
+    /// Why the run is held, behind what is said of it anyway.
+    fn held_for(&self, reason: String) -> String {
+        self.reason.as_ref().map_or_else(|| reason.clone(), |said| format!("{said}; {reason}"))
     }
 
     async fn has_rejections(&self) -> Result<bool, SyncError> {
@@ -202,7 +226,7 @@ impl Execution {
             pages: 0,
             place: Some(self.identity.clone()),
             mapping: self.mapping.digest.clone(),
-            reason: None,
+            reason: self.reason.clone(),
             loading,
             started_at: Timestamp::now(),
             ended_at: None,
@@ -233,6 +257,7 @@ impl Execution {
             price_change: self.guard.price_change,
             erased: &erased,
             today: validity::today(Timestamp::now(), &self.setting.zone),
+            keep_raw: self.keep_raw,
         };
         let comparing = async {
             let done = done;
@@ -344,12 +369,28 @@ impl Execution {
             state: Some(RunState::Held),
             limit: 100,
         };
-        for held in self.store.runs(&filter).await?.into_iter().filter(|held| held.source == run.source) {
+        // What the ERP offered is not answered by rows of before; made by another mapping it is void all the same.
+        let stays = |held: &Run| is_from_raw(run) && !is_from_raw(held) && held.mapping == run.mapping;
+        let void = |held: &Run| held.source == run.source && !stays(held);
+        for held in self.store.runs(&filter).await?.into_iter().filter(void) {
             let reason = Some(format!("run {} took its place", run.id));
             self.store.end_run(&self.lease, &Run { state: RunState::Superseded, reason, ..held }, false).await?;
         }
         Ok(())
     }
+}
+
+/// The place of a run over kept source rows has this key.
+const FROM_RAW: &str = "from_raw";
+
+/// The place of a run over kept source rows. Each is another one: where such a run broke off, the next begins anew.
+pub(super) fn from_raw_place() -> Json {
+    json!({ FROM_RAW: uuid::Uuid::now_v7().to_string() })
+}
+
+/// Whether a run goes over kept source rows.
+fn is_from_raw(run: &Run) -> bool {
+    run.place.as_ref().is_some_and(|place| place.get(FROM_RAW).is_some())
 }
 
 /// Judges the staged customers of a run anew: the shops' conditions may be others than when they were staged.
@@ -409,7 +450,7 @@ pub async fn refuse(store: &Arc<dyn Store>, lease: &Lease, id: &str, reason: &st
     let run = held(store, id).await?;
     let run =
         Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
-    store.end_run(lease, &run, true).await?;
+    store.end_run(lease, &run, !is_from_raw(&run)).await?;
     Ok(run)
 }
 
@@ -436,7 +477,12 @@ async fn apply(
     }
     run.state = RunState::Done;
     run.ended_at = Some(Timestamp::now());
-    store.finish_run(lease, &run).await?;
+    if is_from_raw(&run) {
+        // The source was not asked: it is not verified, and nothing new of it is taken.
+        store.end_run(lease, &run, false).await?;
+    } else {
+        store.finish_run(lease, &run).await?;
+    }
     Ok(Ended { run })
 }
 

@@ -17,6 +17,7 @@ mod exchange;
 mod exports;
 mod feed;
 mod formats;
+mod from_raw;
 mod mappings;
 mod orders;
 mod orders_store;

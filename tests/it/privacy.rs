@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::model::{Entity, Key, PartKind};
-use tradebridge::store::{Page, Person, RawBatch, Rejection, Run, RunCounts, RunState, Store};
+use tradebridge::record::Place;
+use tradebridge::store::{Page, Person, Rejection, Run, RunCounts, RunState, Source, Store};
+use tradebridge::sync::{erase_rows, raw};
 
 use crate::daemon::Site;
 use crate::shops::Erp;
@@ -17,7 +19,8 @@ conformance!(
     a_contact_of_its_own_is_gone_and_its_customer_changed,
     a_nested_contact_is_taken_out_of_the_customer,
     a_whole_customer_keeps_what_business_rests_on,
-    what_is_rejected_and_kept_of_source_rows_goes_too,
+    what_is_rejected_goes_too,
+    kept_source_rows_go_whatever_their_fields_are_called,
 );
 
 fn person(contact: Option<&str>) -> Person {
@@ -102,7 +105,7 @@ async fn a_whole_customer_keeps_what_business_rests_on(engine: Engine) {
     assert_eq!(store.membership("b2b", &[Key::new("NL01", "1")]).await.unwrap(), [true], "the shop still has it");
 }
 
-async fn what_is_rejected_and_kept_of_source_rows_goes_too(engine: Engine) {
+async fn what_is_rejected_goes_too(engine: Engine) {
     let erp = Erp::new(engine).await;
     let store = &*erp.store;
     put_customer(&erp, json!({})).await;
@@ -110,23 +113,7 @@ async fn what_is_rejected_and_kept_of_source_rows_goes_too(engine: Engine) {
     let source = store.source("erp", "contact", PartKind::Contact).await.unwrap();
     let others = store.source("erp", "stock", PartKind::Stock).await.unwrap();
     for (source, text) in [(&source, EMAIL), (&source, "piet@example.org"), (&others, "stock")] {
-        let run = Run {
-            id: format!("run-{text}"),
-            source: source.id,
-            connection: "erp".to_owned(),
-            stream: source.stream.clone(),
-            kind: source.kind,
-            complete: true,
-            state: RunState::Done,
-            counts: RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: "digest".to_owned(),
-            reason: None,
-            loading: false,
-            started_at: Timestamp::now(),
-            ended_at: None,
-        };
+        let run = run(source);
         let rejection = Rejection {
             id: 0,
             source: source.id,
@@ -138,16 +125,62 @@ async fn what_is_rejected_and_kept_of_source_rows_goes_too(engine: Engine) {
             record: json!({ "E-mail": text.to_uppercase() }),
             at: Timestamp::now(),
         };
-        let raw = Some(RawBatch { records: 1, bytes: text.as_bytes().to_vec() });
-        let page = Page { rejections: vec![rejection], raw, ..Page::default() };
+        let page = Page { rejections: vec![rejection], ..Page::default() };
         store.commit_page(&lease(store, source.id).await, &run, &page).await.unwrap();
     }
     let erased = store.erase(&[], &person(Some("7"))).await.unwrap();
-    assert_eq!((erased.rejected, erased.raw_batches), (1, 2), "batches of the source of contacts, and no others");
+    assert_eq!(erased.rejected, 1);
     let kept = store.rejections(Some(source.id), 0, 10).await.unwrap();
     assert_eq!(kept.len(), 2, "it is still known as rejected");
     assert_eq!(kept.iter().map(|r| r.record.to_string().len() > 2).collect::<Vec<_>>(), [false, true]);
-    assert!(store.stats().await.unwrap().oldest_raw.is_some());
+}
+
+async fn kept_source_rows_go_whatever_their_fields_are_called(engine: Engine) {
+    let erp = Erp::new(engine).await;
+    let store = &*erp.store;
+    put_customer(&erp, json!({})).await;
+    put_contact(&erp, jeanne("0301234567")).await;
+    let source = store.source("erp", "contact", PartKind::Contact).await.unwrap();
+    let place = Place { source: None, record: 1, line: Some(2) };
+    let mut builder = raw::Builder::default();
+    for (key, row) in [
+        ("a", json!({ "Van": "JEANNE.DUBOIS@EXAMPLE.ORG" })),
+        ("b", json!({ "Klant": "1", "Wie": ["Mevr. Jeanne Dubois"] })),
+        ("c", json!({ "Klant": "22", "Wie": "Jeanne Dubois, een naamgenote" })),
+        ("1/7", json!({ "geen": "spoor" })),
+        ("d", json!({ "Klant": "1", "Wie": "Piet Jansen" })),
+    ] {
+        assert!(builder.push(key, &place, row.to_string().as_bytes()).unwrap());
+    }
+    let run = run(&source);
+    let page = Page { raw: builder.finish().unwrap(), ..Page::default() };
+    store.commit_page(&lease(store, source.id).await, &run, &page).await.unwrap();
+    let traces = store.traces(&[], &person(Some("7"))).await.unwrap();
+    assert_eq!(contents(store).await.len(), 2, "to look is not to erase");
+    assert_eq!(erase_rows(&erp.store, &[], &traces).await.unwrap(), 3);
+    let batches = store.raw_batches(source.id, 0, 10).await.unwrap();
+    let batch = store.raw_batch(batches[0].id).await.unwrap().unwrap();
+    assert_eq!((raw::keys(&batch).unwrap(), batch.records), (vec!["c".to_owned(), "d".to_owned()], 2));
+}
+
+fn run(source: &Source) -> Run {
+    Run {
+        id: uuid::Uuid::now_v7().to_string(),
+        source: source.id,
+        connection: "erp".to_owned(),
+        stream: source.stream.clone(),
+        kind: source.kind,
+        complete: true,
+        state: RunState::Done,
+        counts: RunCounts::default(),
+        pages: 0,
+        place: None,
+        mapping: "digest".to_owned(),
+        reason: None,
+        loading: false,
+        started_at: Timestamp::now(),
+        ended_at: None,
+    }
 }
 
 /// Whether any file of the store has a text in its bytes.
@@ -173,6 +206,7 @@ fn an_erased_person_is_gone_from_the_file_and_no_pull_brings_it_back() {
     assert!(on_disk(&site, email), "nothing is done that was not confirmed");
     let (code, erased) = site.ask(&["store", "erase-person", "--customer", "10000", "--contact", "80002", "--yes"]);
     assert_eq!((code, &erased["erased"][0]["records"]), (0, &json!(1)), "{erased:#}");
+    assert_eq!(erased["erased"][0]["source_rows"], json!(1), "as it was read, and nobody else's");
     assert!(!on_disk(&site, email), "not even in what the file has free");
     assert!(on_disk(&site, "cem.thart@klant10000.example"), "others are still there");
 

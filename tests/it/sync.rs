@@ -94,6 +94,8 @@ impl Bridge {
             scopes: Arc::default(),
             guard: Guard::default(),
             complete: true,
+            keep_raw: true,
+            reason: None,
             identity: open.identity(),
             reader: Box::new(reader),
             verify: Box::new(move || open.verify().map_err(|e| e.to_string())),

@@ -21,6 +21,7 @@ use super::state::ApiState;
 pub fn router(_state: &ApiState) -> Router<ApiState> {
     Router::new()
         .route("/sync", post(work::sync))
+        .route("/map/diff", post(work::map_diff))
         .route("/preview", post(work::preview))
         .route("/reload", post(work::reload))
         .route("/check", post(work::check))

@@ -8,9 +8,12 @@ use axum::extract::State;
 use super::body::Body;
 use super::error::AdminError;
 use super::views::{OrdersInState, Overview, RejectedCount};
-use crate::api::control::{Check, PreviewRecord, PreviewRequest, ReloadReport, Status, SyncReport, SyncRequest};
+use crate::api::control::{
+    Check, MapDiffRequest, PreviewRecord, PreviewRequest, ReloadReport, Status, SyncReport, SyncRequest,
+};
 use crate::api::state::ApiState;
 use crate::store::{OrderCount, Run, RunFilter, RunState};
+use crate::sync::MapDiff;
 
 /// The most held runs that the status lists.
 const HELD: u32 = 100;
@@ -23,6 +26,13 @@ pub(super) async fn sync(
     Body(request): Body<SyncRequest>,
 ) -> Result<Json<Vec<SyncReport>>, AdminError> {
     Ok(Json(state.control.sync(request).await?))
+}
+
+pub(super) async fn map_diff(
+    State(state): State<ApiState>,
+    Body(request): Body<MapDiffRequest>,
+) -> Result<Json<MapDiff>, AdminError> {
+    Ok(Json(state.control.map_diff(request).await?))
 }
 
 pub(super) async fn preview(

@@ -36,6 +36,11 @@ pub const DEEPEST: usize = 100;
 pub trait Reader: Send {
     /// The next record; nothing at the end. After [`ReadError::Fatal`] nothing more comes.
     fn next(&mut self) -> Option<Result<Record, ReadError>>;
+
+    /// The batch of kept source rows that the record given last stands in; none where it was read from a system.
+    fn batch(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// Why a record, or the rest of a source, cannot be read.

@@ -15,6 +15,7 @@ mod parts;
 mod postgres;
 mod privacy;
 mod prune;
+mod raw;
 mod rows;
 mod runs;
 mod session;

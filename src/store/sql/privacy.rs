@@ -1,12 +1,12 @@
 //! Finding and erasing persons. A person has a handful of rows, so they are read and judged here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::{Erasure, KnownPerson, Lease, Person, Privacy, Result};
+use super::super::{Erasure, KnownPerson, Lease, Person, Privacy, RawBatch, Result, Traces};
 use super::session::Session;
 use super::statement::{Argument, Engine, Row, Sql};
 use super::write::Numbers;
@@ -19,9 +19,6 @@ const TELLING: usize = 5;
 
 /// Rejected records read by one statement.
 const PAGE: u32 = 500;
-
-/// Batches of source rows dropped by one transaction.
-const BATCHES: u32 = 20;
 
 #[async_trait]
 impl Privacy for SqlStore {
@@ -57,35 +54,28 @@ impl Privacy for SqlStore {
         Ok(found.into_values().collect())
     }
 
-    async fn erase(&self, leases: &[Lease], person: &Person) -> Result<Erasure> {
+    async fn traces(&self, leases: &[Lease], person: &Person) -> Result<Traces> {
+        // What erasing comes upon; nothing of it is committed.
+        Ok(self.begin_erasing(leases, person).await?.2)
+    }
+
+    async fn replace_raw(&self, leases: &[Lease], id: i64, batch: Option<&RawBatch>) -> Result<()> {
         let mut tx = self.write().await?;
         check(&mut tx, leases).await?;
-        let mut numbers = Numbers::lock(&mut tx).await?;
-        let mut erasing = Erasing { person, told: BTreeSet::new(), sources: BTreeSet::new(), hashes: Vec::new() };
-        let records = erasing.records(&mut tx, &mut numbers).await?;
-        let versions = erasing.history(&mut tx).await?;
-        let staged = erasing.staged(&mut tx).await?;
-        let rejected = erasing.rejected(&mut tx).await?;
-        let orders = erasing.orders(&mut tx).await?;
-        tx.sql("INSERT INTO erased (entity, company, number, part, at) VALUES ('customer', ?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(&person.customer.company)
-            .bind(&person.customer.number)
-            .bind(person.contact.as_deref().unwrap_or_default())
-            .bind(Timestamp::now().as_microsecond())
-            .execute(&mut tx)
-            .await?;
-        numbers.save(&mut tx).await?;
-        tx.commit().await?;
-        let sources: Vec<i64> = erasing.sources.iter().copied().collect();
-        let mut raw_batches = 0;
-        loop {
-            let dropped = self.drop_raw(leases, &sources).await?;
-            raw_batches += dropped;
-            if dropped < u64::from(BATCHES) {
-                break;
+        let sql = match batch {
+            Some(RawBatch { records, bytes }) => {
+                tx.sql("UPDATE raw SET records = ?, bytes = ? WHERE id = ?").bind(*records).bind(bytes).bind(id)
             }
-        }
-        Ok(Erasure { person: person.clone(), records, versions, staged, rejected, raw_batches, orders })
+            None => tx.sql("DELETE FROM raw WHERE id = ?").bind(id),
+        };
+        sql.execute(&mut tx).await?;
+        tx.commit().await
+    }
+
+    async fn erase(&self, leases: &[Lease], person: &Person) -> Result<Erasure> {
+        let (tx, erasure, _) = self.begin_erasing(leases, person).await?;
+        tx.commit().await?;
+        Ok(erasure)
     }
 
     async fn scrub(&self) -> Result<()> {
@@ -135,17 +125,30 @@ impl Privacy for SqlStore {
 }
 
 impl SqlStore {
-    async fn drop_raw(&self, leases: &[Lease], sources: &[i64]) -> Result<u64> {
-        if sources.is_empty() {
-            return Ok(0);
-        }
+    /// Erases a person in a transaction that is left open.
+    async fn begin_erasing(&self, leases: &[Lease], person: &Person) -> Result<(Session<'static>, Erasure, Traces)> {
         let mut tx = self.write().await?;
         check(&mut tx, leases).await?;
-        let mut sql = tx.sql("DELETE FROM raw WHERE id IN (SELECT id FROM raw WHERE ");
-        sql.push_in_integers("source", sources).push(" LIMIT ").push_bind(BATCHES).push(")");
-        let dropped = sql.execute(&mut tx).await?;
-        tx.commit().await?;
-        Ok(dropped)
+        let mut numbers = Numbers::lock(&mut tx).await?;
+        let traces = Traces { customer: person.customer.number.clone(), ..Traces::default() };
+        let mut erasing = Erasing { person, traces, hashes: Vec::new() };
+        let records = erasing.records(&mut tx, &mut numbers).await?;
+        let versions = erasing.history(&mut tx).await?;
+        let staged = erasing.staged(&mut tx).await?;
+        let rejected = erasing.rejected(&mut tx).await?;
+        let orders = erasing.orders(&mut tx).await?;
+        let sql = "INSERT INTO erased (entity, company, number, part, at) VALUES ('customer', ?, ?, ?, ?) \
+                   ON CONFLICT DO NOTHING";
+        tx.sql(sql)
+            .bind(&person.customer.company)
+            .bind(&person.customer.number)
+            .bind(person.contact.as_deref().unwrap_or_default())
+            .bind(Timestamp::now().as_microsecond())
+            .execute(&mut tx)
+            .await?;
+        numbers.save(&mut tx).await?;
+        let erasure = Erasure { person: person.clone(), records, versions, staged, rejected, source_rows: 0, orders };
+        Ok((tx, erasure, erasing.traces))
     }
 }
 
@@ -206,10 +209,7 @@ fn known(person: Person, content: &Value, present: bool) -> KnownPerson {
 /// A person that is being erased.
 struct Erasing<'a> {
     person: &'a Person,
-    /// What the person is told by, in lower case: names, addresses of e-mail, telephone numbers.
-    told: BTreeSet<String>,
-    /// The sources that named the person.
-    sources: BTreeSet<i64>,
+    traces: Traces,
     /// Hashes of present contents before and after.
     hashes: Vec<(ContentHash, ContentHash)>,
 }
@@ -259,10 +259,12 @@ impl Erasing<'_> {
     }
 
     fn note(&mut self, content: &Value) {
-        for name in ["name", "legal_name", "email", "phone", "vat_number", "attention"] {
+        let told = |name: &str| {
             let text = content.get(name).and_then(Value::as_str).filter(|text| text.len() >= TELLING);
-            self.told.extend(text.filter(|text| *text != without::ERASED_NAME).map(str::to_lowercase));
-        }
+            text.filter(|text| *text != without::ERASED_NAME).map(str::to_lowercase)
+        };
+        self.traces.alone.extend(["email", "vat_number"].into_iter().filter_map(told));
+        self.traces.shared.extend(["name", "legal_name", "phone", "attention"].into_iter().filter_map(told));
     }
 
     /// Present records: what is a part of its own gets a tombstone, a customer is written anew.
@@ -271,17 +273,18 @@ impl Erasing<'_> {
             self.select(tx, "SELECT id, source, source_key, kind, part, content, hash FROM part WHERE ").await?;
         let (mut gone, mut rewritten) = (Vec::new(), Vec::new());
         for row in &found {
-            self.sources.insert(row.get("source")?);
+            self.traces.sources.insert(row.get("source")?);
             // A tombstone says nothing any more.
             let Some(content) = row.get::<Option<String>>("content")? else { continue };
             match self.rest(rows::kind(row)?, &row.get::<String>("part")?, rows::json(&content)?) {
-                Rest::Same => {}
+                Rest::Same => continue,
                 Rest::Content(content) => {
                     self.hashes.push((rows::hash(&row.get::<Vec<u8>>("hash")?)?, content_hash(&content)));
                     rewritten.push((row.get("id")?, content));
                 }
                 Rest::Nothing => gone.push(row.get("id")?),
             }
+            self.traces.rows.insert((row.get("source")?, row.get("source_key")?));
         }
         let count = (gone.len() + rewritten.len()) as u64;
         let now = Timestamp::now().as_microsecond();
@@ -306,16 +309,17 @@ impl Erasing<'_> {
     }
 
     async fn history(&mut self, tx: &mut Session<'_>) -> Result<u64> {
-        let found = self.select(tx, "SELECT id, source, kind, part, content FROM history WHERE ").await?;
+        let found = self.select(tx, "SELECT id, source, source_key, kind, part, content FROM history WHERE ").await?;
         let (mut gone, mut rewritten) = (Vec::new(), Vec::new());
         for row in &found {
-            self.sources.insert(row.get("source")?);
+            self.traces.sources.insert(row.get("source")?);
             let content = rows::json(&row.get::<String>("content")?)?;
             match self.rest(rows::kind(row)?, &row.get::<String>("part")?, content) {
-                Rest::Same => {}
+                Rest::Same => continue,
                 Rest::Content(content) => rewritten.push((row.get("id")?, content)),
                 Rest::Nothing => gone.push(row.get("id")?),
             }
+            self.traces.rows.insert((row.get("source")?, row.get("source_key")?));
         }
         if !gone.is_empty() {
             let mut sql = tx.sql("DELETE FROM history WHERE ");
@@ -378,7 +382,7 @@ impl Erasing<'_> {
             for row in &found {
                 after = row.get("id")?;
                 let text = format!("{}{}", row.get::<String>("record")?, row.get::<String>("reason")?).to_lowercase();
-                if self.told.iter().any(|told| text.contains(told.as_str())) {
+                if self.traces.are_in(&text) {
                     telling.push(after);
                 }
             }
@@ -395,13 +399,10 @@ impl Erasing<'_> {
     }
 
     async fn orders(&self, tx: &mut Session<'_>) -> Result<u64> {
-        if self.told.is_empty() {
-            return Ok(0);
-        }
         let mut sql = tx.sql("SELECT COUNT(*) AS count FROM orders WHERE company = ? AND customer = ? AND (FALSE");
         sql = sql.bind(&self.key().company).bind(&self.key().number);
         let within = within(tx.engine(), "content");
-        for told in &self.told {
+        for told in self.traces.alone.iter().chain(&self.traces.shared) {
             sql.push(" OR ").push(&within).push_bind(told).push(") > 0");
         }
         sql.push(")");

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tradebridge::api::control::{
-    Check, Control, ControlError, ErasePerson, ErasureReport, PreviewRecord, PreviewRequest, Pruned, ReloadReport,
-    Status, SyncReport, SyncRequest,
+    Check, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewRecord, PreviewRequest, Pruned,
+    ReloadReport, Status, SyncReport, SyncRequest,
 };
 use tradebridge::api::{ApiState, Metrics, router};
 use tradebridge::config::{Config, Document, Secret, Shop};
@@ -21,7 +21,7 @@ use tradebridge::orders::{CustomerScope, Desk, Intake};
 use tradebridge::publish::Notifier;
 use tradebridge::queue::{SystemClock, Wake};
 use tradebridge::store::{Run, Store, StoreError};
-use tradebridge::sync::scope_digest;
+use tradebridge::sync::{MapDiff, scope_digest};
 
 use crate::shops::Erp;
 use crate::support::store::Engine;
@@ -286,6 +286,9 @@ fn not_here() -> ControlError {
 #[async_trait]
 impl Control for Hooks {
     async fn sync(&self, _: SyncRequest) -> Result<Vec<SyncReport>, ControlError> {
+        Err(not_here())
+    }
+    async fn map_diff(&self, _: MapDiffRequest) -> Result<MapDiff, ControlError> {
         Err(not_here())
     }
     async fn preview(&self, _: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError> {
