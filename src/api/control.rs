@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Problems;
-use crate::store::{Run, StoreError};
+use crate::store::{Erasure, KnownPerson, Run, StoreError};
 use crate::sync::MapDiff;
 
 /// What an operator can have the daemon do.
@@ -38,6 +38,12 @@ pub trait Control: Send + Sync {
 
     /// Tries every connection.
     async fn probe(&self) -> Vec<Check>;
+
+    /// Drops what is beyond its retention, in small steps.
+    async fn prune(&self) -> Result<Vec<Pruned>, ControlError>;
+
+    /// Finds a person and, where that is confirmed, erases it or lets it in again.
+    async fn erase_person(&self, request: ErasePerson) -> Result<ErasureReport, ControlError>;
 }
 
 /// Which pulls to execute.
@@ -235,6 +241,55 @@ pub struct Check {
     /// What was found, or what is wrong and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Rows that were dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pruned {
+    /// `history`, `raw`, `runs`, `tombstones`, `memberships` or `leftovers`.
+    pub what: String,
+    /// How many.
+    pub rows: u64,
+}
+
+/// Which person, and what to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ErasePerson {
+    /// The customer's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// The contact of the customer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Whether the whole customer is meant, who is a natural person.
+    pub all: bool,
+    /// The company, where several have a customer of that number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub company: Option<String>,
+    /// In place of customer and contact: every contact with this e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// Whether to do it; otherwise it is only said who is meant.
+    pub yes: bool,
+    /// Whether the person is let in again.
+    pub forget: bool,
+}
+
+/// Who was found, and what was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErasureReport {
+    /// Who is meant, as it was known before.
+    pub found: Vec<KnownPerson>,
+    /// What was erased.
+    #[serde(default)]
+    pub erased: Vec<Erasure>,
+    /// How many are let in again.
+    #[serde(default)]
+    pub readmitted: u64,
+    /// What could not be done, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
 }
 
 /// Why the daemon did not do what it was asked.

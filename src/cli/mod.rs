@@ -24,6 +24,7 @@ mod run;
 mod runs;
 mod schema;
 mod status;
+mod store;
 mod sync;
 mod trace;
 mod when;
@@ -79,6 +80,9 @@ enum Command {
     Dead(dead::DeadCommand),
     /// What runs, how it is, and first of all what needs a person.
     Status,
+    /// Look after the store: its size, pruning, erasing a person.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// The keys that shops and operators show.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -121,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Orders(command) => wait(orders::run(command, &context)),
         Command::Dead(command) => wait(dead::run(command, &context)),
         Command::Status => wait(status::run(&context)),
+        Command::Store(command) => wait(store::run(command, &context)),
         Command::Key(command) => wait(key::run(command, &context)),
         Command::Map(command) => map::run(&command, &context),
         Command::Migrate => wait(migrate::run(&context)),

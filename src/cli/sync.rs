@@ -81,6 +81,7 @@ pub(super) fn counts(run: &Run) -> String {
         (counts.deleted, "deleted"),
         (counts.rejected, "rejected"),
         (counts.superseded, "superseded"),
+        (counts.erased, "without an erased person"),
     ];
     let words = rest.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
     format!("{} read{}", counts.read, words.collect::<String>())

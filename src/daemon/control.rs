@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use super::bridge::{Bridge, name_of};
 use super::health;
 use crate::api::control::{
-    Check, ConnectionStatus, Control, ControlError, MapDiffRequest, PreviewOutcome, PreviewRecord, PreviewRequest,
-    ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
+    Check, ConnectionStatus, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewOutcome,
+    PreviewRecord, PreviewRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
 use crate::config::{self, Config, Document, suggest};
 use crate::mapping::{Mapping, Outcome};
@@ -63,6 +63,16 @@ impl Control for Operated {
 
     async fn probe(&self) -> Vec<Check> {
         self.0.probe().await
+    }
+
+    async fn prune(&self) -> Result<Vec<Pruned>, ControlError> {
+        let bridge = Arc::clone(&self.0);
+        to_the_end(async move { bridge.prune().await }).await
+    }
+
+    async fn erase_person(&self, request: ErasePerson) -> Result<ErasureReport, ControlError> {
+        let bridge = Arc::clone(&self.0);
+        to_the_end(async move { bridge.erase_person(request).await }).await
     }
 }
 

@@ -8,10 +8,13 @@ mod control;
 mod demo;
 mod health;
 mod metrics;
+mod others;
 mod pulls;
 mod scopes;
 mod service;
 mod targets;
+mod turns;
+mod upkeep;
 
 pub use bridge::{Bridge, OpenError};
 pub use service::{RunError, run};

@@ -99,16 +99,28 @@ impl Task {
         let mut failures = 0;
         // A complete pass that failed is still owed.
         let mut owed = false;
+        // When the source was verified before another process was found at it.
+        let mut elsewhere = None;
         loop {
             let now = Timestamp::now();
             let verified = self.bridge.verified_at(&self.pull).await.unwrap_or(None);
             let Some(due) = self.pull.schedule.next(now, begun, verified) else { return };
-            let wait = if failures > 0 { retry_wait(failures) } else { due.at.duration_since(now).unsigned_abs() };
+            let wait = match elsewhere {
+                Some(_) => self.bridge.store.lease_time(),
+                None if failures > 0 => retry_wait(failures),
+                None => due.at.duration_since(now).unsigned_abs(),
+            };
             self.bridge.note_next_run(&self.pull, now.checked_add(wait).ok());
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = self.stop.wait_for(|stop| *stop) => return,
                 _ = self.replaced.wait_for(|replaced| *replaced) => return,
+            }
+            let verified = self.bridge.verified_at(&self.pull).await.unwrap_or(verified);
+            if elsewhere.take().is_some_and(|before| before != verified) {
+                // The other process came to the end; what it did is not owed here any more.
+                (failures, owed) = (0, false);
+                continue;
             }
             let Ok(_room) = self.room.acquire().await else { return };
             begun = Some(Timestamp::now());
@@ -116,6 +128,8 @@ impl Task {
             match self.bridge.pull(&self.plan, &self.pull, owed).await {
                 Ok(_) => (failures, owed) = (0, false),
                 Err(SyncError::Interrupted) => return,
+                // That is no failure. It is looked at again, for the other process may not come to the end.
+                Err(SyncError::Elsewhere { .. }) => elsewhere = Some(verified),
                 Err(_) => failures += 1,
             }
         }

@@ -1,6 +1,7 @@
 //! Keeping the shops' memberships in step with the shops' conditions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -8,16 +9,44 @@ use crate::config::Shop;
 use crate::model::{Entity, Key};
 use crate::orders::CustomerScope;
 use crate::store::{Judged, ListQuery, Result, Store};
-use crate::sync::{Scopes, ShopScope};
+use crate::sync::{Held, Scopes, ShopScope};
 
 /// Customers judged at once.
 const PAGE: u32 = 1000;
 
-/// Judges every customer anew for each shop whose condition is another than the one that was judged by.
+/// The wait while another process judges.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Judges every customer anew for each shop whose condition is another than the one that was judged by. Of several
+/// processes one does it: judged twice, a shop would lose the cursors that it was given in between.
 pub(super) async fn bring_up(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<()> {
     let names: Vec<String> = scopes.shops().iter().map(|shop| shop.name.clone()).collect();
     store.keep_scopes(&names).await?;
+    while !is_up(store, scopes).await? {
+        let Some(held) = Held::hold(store, "scopes".to_owned()).await? else {
+            tokio::time::sleep(AGAIN).await;
+            continue;
+        };
+        let judged = judge_all(store, scopes).await;
+        held.end().await;
+        judged?;
+    }
+    Ok(())
+}
+
+/// Whether every shop was judged by its present condition.
+async fn is_up(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<bool> {
     for shop in scopes.shops() {
+        if store.scope(&shop.name).await?.is_none_or(|known| known.digest != shop.digest) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn judge_all(store: &Arc<dyn Store>, scopes: &Scopes) -> Result<()> {
+    for shop in scopes.shops() {
+        // Another process may have done it before it gave the lease back.
         if store.scope(&shop.name).await?.is_some_and(|known| known.digest == shop.digest) {
             continue;
         }

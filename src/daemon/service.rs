@@ -14,9 +14,10 @@ use tokio::task::{Id, JoinSet};
 
 use super::admin_file::AdminFile;
 use super::bridge::{Bridge, OpenError};
-use super::{demo, health, pulls};
+use super::{demo, health, others, pulls, turns, upkeep};
 use crate::api::server::{self, Bounds};
 use crate::config::Config;
+use crate::queue::SystemClock;
 
 /// Why the daemon did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     parts.spawn("the HTTP server", served);
     parts.spawn("the scheduling of pulls", pulls::run(Arc::clone(&bridge), stopping.clone()));
     parts.spawn("the watch over connections", health::run(Arc::clone(&bridge), stopping.clone()));
+    let days = turns::run(Arc::clone(&bridge), Arc::new(SystemClock), stopping.clone());
+    parts.spawn("the turn of days", days);
+    parts.spawn("the upkeep of the store", upkeep::run(Arc::clone(&bridge), stopping.clone()));
+    parts.spawn("the look at other processes", others::run(Arc::clone(&bridge), stopping.clone()));
     let orders = Arc::clone(&bridge);
     let until = stopping.clone();
     parts.spawn("the order path", async move {

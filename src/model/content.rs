@@ -44,6 +44,15 @@ impl Content {
         self.hash
     }
 
+    /// A text of the content that has no characters to be escaped, such as a date or a code; only for a field whose name
+    /// no list or record within has. Reading it costs little: the content is not taken apart.
+    pub fn text_of(&self, field: &str) -> Option<&str> {
+        // A quote within a text is escaped, so this can be nothing but a name with its value.
+        let name = format!("\"{field}\":\"");
+        let (_, rest) = self.text.split_once(&name)?;
+        rest.split_once('"').map(|(text, _)| text)
+    }
+
     /// The content as a value, read from the text on each call.
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()

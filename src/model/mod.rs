@@ -15,6 +15,7 @@ pub mod identity;
 pub mod kind;
 pub mod order;
 pub mod order_status;
+pub mod person;
 pub mod price_agreement;
 pub mod product;
 pub mod shape;

@@ -19,6 +19,15 @@ pub(super) struct FeedCursor {
     pub epochs: Epochs,
     #[serde(rename = "f")]
     pub sequence: i64,
+    /// Tombstones up to this sequence were gone when the feed was begun to be read from its beginning: whoever reads it
+    /// has seen nothing of what they end.
+    #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
+    pub begun: i64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A place in a list.
@@ -55,7 +64,7 @@ mod tests {
     #[test]
     fn a_cursor_of_one_kind_is_none_of_the_other() {
         let epochs = Epochs("a".to_owned(), "b".to_owned());
-        let feed = encode(&FeedCursor { epochs: epochs.clone(), sequence: 7 });
+        let feed = encode(&FeedCursor { epochs: epochs.clone(), sequence: 7, begun: 0 });
         assert_eq!(decode::<FeedCursor>(&feed, "feed").unwrap().sequence, 7);
         assert!(matches!(decode::<ListCursor>(&feed, "list"), Err(PublishError::BadCursor("list"))));
         let after = Key::new("NL01", "1");

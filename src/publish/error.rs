@@ -20,8 +20,8 @@ pub enum PublishError {
     BadCursor(&'static str),
     /// A cursor is void.
     #[error(
-        "the cursor is void: the store was restored or what the shop may see was changed since; take a snapshot, and \
-         go on from its cursor"
+        "the cursor is void: the store was restored, what the shop may see was changed, or the cursor is older than what \
+         is kept of deletions; take a snapshot, and go on from its cursor"
     )]
     Gone,
     /// A key could be of several companies.

@@ -57,12 +57,12 @@ impl Window {
     ///
     /// The cursor that comes back has moved on even where the shop saw nothing of what happened.
     pub async fn changes(&self, after: Option<&str>, entities: &[Entity], limit: u32) -> Result<Changes, PublishError> {
-        let from = match after {
-            None => 0,
+        let (from, begun) = match after {
+            None => (0, self.purged),
             Some(text) => {
-                let cursor: FeedCursor = cursor::decode(text, "feed")?;
-                self.check(&cursor.epochs, cursor.sequence)?;
-                cursor.sequence
+                let FeedCursor { epochs, sequence, begun } = cursor::decode(text, "feed")?;
+                self.check(&epochs, sequence, begun)?;
+                (sequence, begun)
             }
         };
         let page = self.store.visible_changes(&self.view, from, entities, limit).await?;
@@ -86,7 +86,7 @@ impl Window {
         let asked = if entities.is_empty() { &Entity::ALL[..] } else { entities };
         Ok(Changes {
             changes,
-            cursor: self.feed_cursor(page.sequence),
+            cursor: self.feed_cursor(page.sequence, begun),
             more: page.more,
             verified_at: self.verified(asked).await?,
         })

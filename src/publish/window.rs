@@ -26,6 +26,8 @@ pub struct Window {
     pub(super) head: i64,
     /// The instant whose knowledge is shown; none: the present.
     known_at: Option<Timestamp>,
+    /// The highest sequence of a tombstone that was dropped.
+    pub(super) purged: i64,
 }
 
 /// A page of a list.
@@ -58,7 +60,14 @@ impl Window {
             connections: shop.connections.clone(),
             warehouses: shop.warehouses.clone(),
         };
-        Ok(Self { store, view, epochs: Epochs(head.epoch, scope.epoch), head: head.sequence, known_at: None })
+        Ok(Self {
+            store,
+            view,
+            epochs: Epochs(head.epoch, scope.epoch),
+            head: head.sequence,
+            purged: scope.purged,
+            known_at: None,
+        })
     }
 
     /// The same window on what the store knew at an instant, of entities whose history is kept as `retention` says. What
@@ -124,7 +133,7 @@ impl Window {
             None => None,
             Some(text) => {
                 let cursor: ListCursor = cursor::decode(text, "list")?;
-                self.check(&cursor.epochs, cursor.snapshot)?;
+                self.check(&cursor.epochs, cursor.snapshot, 0)?;
                 if cursor.listed != listed {
                     return Err(PublishError::BadCursor("list"));
                 }
@@ -191,16 +200,20 @@ impl Window {
 
     /// Where what was read goes on in the feed; what was known in the past does not.
     pub(super) fn changes_cursor(&self, sequence: i64) -> Option<String> {
-        self.known_at.is_none().then(|| self.feed_cursor(sequence))
+        self.known_at.is_none().then(|| self.feed_cursor(sequence, 0))
     }
 
-    pub(super) fn feed_cursor(&self, sequence: i64) -> String {
-        cursor::encode(&FeedCursor { epochs: self.epochs.clone(), sequence })
+    pub(super) fn feed_cursor(&self, sequence: i64, begun: i64) -> String {
+        // Beyond what is gone it does not matter any more where it began.
+        let begun = if sequence < self.purged { begun } else { 0 };
+        cursor::encode(&FeedCursor { epochs: self.epochs.clone(), sequence, begun })
     }
 
     /// Whether a cursor of these epochs, handed out at this sequence, still holds. One from beyond the feed's end was
-    /// handed out by a store that has been restored since.
-    pub(super) fn check(&self, epochs: &Epochs, sequence: i64) -> Result<(), PublishError> {
-        if *epochs == self.epochs && sequence <= self.head { Ok(()) } else { Err(PublishError::Gone) }
+    /// handed out by a store that has been restored since; one from before a tombstone that was dropped would miss it,
+    /// unless what it goes on with was begun after that.
+    pub(super) fn check(&self, epochs: &Epochs, sequence: i64, begun: i64) -> Result<(), PublishError> {
+        let complete = sequence.max(begun) >= self.purged;
+        if *epochs == self.epochs && sequence <= self.head && complete { Ok(()) } else { Err(PublishError::Gone) }
     }
 }

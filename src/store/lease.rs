@@ -7,7 +7,8 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{Result, SourceId};
 
@@ -21,13 +22,14 @@ pub struct Lease {
 }
 
 /// A lease as others see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldLease {
     /// What it is on.
     pub name: String,
     /// Who holds it: machine and process.
     pub holder: String,
     /// Until when, unless it is renewed.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires_at: Timestamp,
 }
 

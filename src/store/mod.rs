@@ -8,10 +8,13 @@ mod history;
 mod keys;
 mod lease;
 mod orders;
+mod privacy;
 mod raw;
 mod shops;
 mod sql;
+mod turns;
 mod types;
+mod upkeep;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -25,13 +28,16 @@ pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use privacy::{Erasure, KnownPerson, Person, Privacy, Traces};
 pub use raw::{KeptBatch, Raws};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
+pub use turns::{DueTurn, Turning, Turns};
 pub use types::{
     Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
     RawBatch, Recognised, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
+pub use upkeep::{OldestHistory, PruneStep, SourceSize, StoreStats, Surplus, TableSize, Upkeep};
 
 use crate::model::hash::ContentHash;
 use crate::model::{Entity, Key, PartKind};
@@ -150,11 +156,39 @@ pub trait Feed: Send + Sync {
 
 /// Everything a daemon needs of a store.
 pub trait Store:
-    Parts + Runs + Raws + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug
+    Parts
+    + Runs
+    + Raws
+    + Leases
+    + Feed
+    + History
+    + Turns
+    + Upkeep
+    + Privacy
+    + Orders
+    + Answers
+    + Outbox
+    + Shops
+    + Keys
+    + std::fmt::Debug
 {
 }
 
-impl<T: Parts + Runs + Raws + Leases + Feed + History + Orders + Answers + Outbox + Shops + Keys + std::fmt::Debug>
-    Store for T
+impl<T> Store for T where
+    T: Parts
+        + Runs
+        + Raws
+        + Leases
+        + Feed
+        + History
+        + Turns
+        + Upkeep
+        + Privacy
+        + Orders
+        + Answers
+        + Outbox
+        + Shops
+        + Keys
+        + std::fmt::Debug
 {
 }

@@ -35,6 +35,8 @@ pub struct ShopScope {
     pub digest: String,
     /// The epoch of the cursors handed out under them.
     pub epoch: String,
+    /// The highest sequence of a tombstone that the store has dropped: who follows from before it would miss it.
+    pub purged: i64,
 }
 
 /// Whether a customer is in a shop's scope.

@@ -286,6 +286,14 @@ pub struct RunCounts {
     /// Of the rejected: those whose canonical key another record has.
     #[serde(default)]
     pub conflicts: u64,
+    /// Those that named a person whose data was erased, and are without it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub erased: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl RunCounts {
@@ -303,6 +311,7 @@ impl RunCounts {
             superseded: join(self.superseded, other.superseded),
             price_jumps: join(self.price_jumps, other.price_jumps),
             conflicts: join(self.conflicts, other.conflicts),
+            erased: join(self.erased, other.erased),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Keyed {
     pub fields: Fields,
     /// Why its key cannot be told.
     pub unreadable: Option<String>,
+    /// The batch of source rows that has it already.
+    pub raw: Option<i64>,
 }
 
 /// Keys records as a mapping says.
@@ -45,13 +47,13 @@ impl<'a> Keyer<'a> {
             Ok(Record { fields, place }) => match self.mapping.key(&fields, self.setting) {
                 Ok(key) => {
                     let digest = fields.digest(&self.salt, scratch);
-                    return Keyed { key, digest, place, fields, unreadable: None };
+                    return Keyed { key, digest, place, fields, unreadable: None, raw: None };
                 }
                 Err(rejected) => (place, rejected.to_string(), fields),
             },
         };
         let digest = self.salt.digest_of(&[&place.to_string(), &reason]);
-        Keyed { key: place.to_string(), digest, place, fields, unreadable: Some(reason) }
+        Keyed { key: place.to_string(), digest, place, fields, unreadable: Some(reason), raw: None }
     }
 
     /// Reads and keys pages of some rows on the calling thread; ends early where nobody takes them any more.
@@ -72,7 +74,7 @@ impl<'a> Keyer<'a> {
             if number <= skip {
                 continue;
             }
-            page.push(self.key(record, &mut scratch));
+            page.push(Keyed { raw: reader.batch(), ..self.key(record, &mut scratch) });
             if page.len() == rows {
                 let full = std::mem::replace(&mut page, Vec::with_capacity(rows));
                 if pages.blocking_send(full).is_err() {

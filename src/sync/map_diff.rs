@@ -16,7 +16,7 @@ use super::raw;
 use crate::mapping::{Mapped, Mapping, Outcome, Rejected, Setting};
 use crate::model::Key;
 use crate::record::Record;
-use crate::store::{Source, Store, Stored};
+use crate::store::{Recognised, Source, Store, Stored};
 
 /// Examples in the answer.
 const EXAMPLES: usize = 10;
@@ -180,7 +180,7 @@ impl Comparison<'_> {
                 Err(rejected) => self.reject(&rejected),
                 Ok(Outcome::Skipped) => self.diff.skipped += 1,
                 Ok(Outcome::Deleted) => self.diff.deleted += 1,
-                Ok(Outcome::Part(part)) if part.hash == stored.hash && is_at(&part, stored) => {
+                Ok(Outcome::Part(part)) if part.content.hash() == stored.hash && is_at(&part, stored) => {
                     self.diff.unchanged += 1;
                 }
                 Ok(Outcome::Part(part)) => changed.push((stored, part)),
@@ -204,7 +204,7 @@ impl Comparison<'_> {
                 self.note(FieldChange { key: key.clone(), field: KEY.to_owned(), before, after });
             }
             let mut fields = Vec::new();
-            differing("", content.as_ref(), Some(&part.content), &mut fields);
+            differing("", content.as_ref(), Some(&part.content.value()), &mut fields);
             for (field, before, after) in fields {
                 self.note(FieldChange { key: key.clone(), field, before, after });
             }
@@ -219,12 +219,14 @@ impl Comparison<'_> {
             _ => None,
         };
         let parts: Vec<(String, Box<Mapped>)> = tried.into_iter().filter_map(part).collect();
-        let keys: Vec<String> = parts.iter().map(|(key, _)| key.clone()).collect();
-        let known = self.store.known(self.source.id, &keys).await?;
+        // No row has this digest, so whatever is stored is told in full.
+        let asked: Vec<(&str, [u8; 16])> = parts.iter().map(|(key, _)| (key.as_str(), [0; 16])).collect();
+        let known = self.store.recognise(self.source.id, &asked).await?;
         let owned = self.owned(parts.iter().map(|(_, part)| place(part)).collect()).await?;
-        let free = |((_, part), known): &((String, Box<Mapped>), Option<crate::store::Known>)| {
+        let free = |((_, part), known): &((String, Box<Mapped>), Recognised)| {
             let place = place(part);
-            known.as_ref().is_some_and(|k| (&k.key, &k.part) == (&place.0, &place.1)) || !owned.contains(&place)
+            let own = matches!(known, Recognised::Other(known) if (&known.key, &known.part) == (&place.0, &place.1));
+            own || !owned.contains(&place)
         };
         self.diff.taken += parts.into_iter().zip(known).filter(free).count() as u64;
         Ok(())

@@ -3,25 +3,34 @@
 //! What does not live here: reading records (`connector`), turning them into parts (`mapping`), keeping them
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
+mod erased;
 mod error;
 mod flow;
+mod from_raw;
 mod guard;
 mod keyed;
 mod lease;
+mod map_diff;
 mod page;
 mod plan;
 mod prices;
 mod progress;
 mod pull;
+pub mod raw;
 mod run;
 mod schedule;
 mod scope;
+mod validity;
 
+pub use erased::erase_rows;
 pub use error::SyncError;
 pub use guard::{Verdict, judge};
 pub use keyed::{Keyed, Keyer};
+pub use lease::Held;
+pub use map_diff::{FieldChange, MapDiff, Refusal, map_diff};
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
 pub use pull::{Previewed, Pulled, Puller};
 pub use run::{Ended, Job, approve, finish, refuse};
 pub use schedule::{Due, Schedule};
 pub use scope::{Scopes, ShopScope, digest as scope_digest};
+pub use validity::{Zones, next_turn, today, turn};

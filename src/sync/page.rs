@@ -8,11 +8,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
 
+use super::erased::Erased;
 use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
 use super::progress::Progress;
+use super::raw;
 use super::scope::Scopes;
+use super::validity;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
@@ -46,6 +49,8 @@ struct Candidate {
     keyed: Keyed,
     known: Option<Known>,
     rejected: Option<KnownRejection>,
+    /// Whether it names a person who is left out: its source row is not kept.
+    personal: bool,
 }
 
 impl Candidate {
@@ -66,6 +71,12 @@ pub(super) struct Comparer<'a> {
     pub setting: &'a Setting,
     pub scopes: &'a Scopes,
     pub price_change: Percent,
+    /// Persons who are left out.
+    pub erased: &'a Erased,
+    /// The day of the run in the zone of its connection.
+    pub today: i32,
+    /// Whether the source rows of what differs are kept.
+    pub keep_raw: bool,
 }
 
 impl Comparer<'_> {
@@ -76,19 +87,29 @@ impl Comparer<'_> {
         progress: &mut Progress,
         records: Vec<Keyed>,
     ) -> Result<Compared, SyncError> {
-        let mut draft = Draft::begin(run, &records);
+        let mut draft = self.begin(run, &records);
         progress.forget_committed(run.pages);
         let candidates = self.recognise(run, progress, &mut draft, records).await?;
-        let mapped = self.map(candidates).await?;
+        let mapped = self.map(run, candidates).await?;
         let mut taken = self.owners(run, &mapped).await?;
         taken.extend(self.staged_claims(run, &mapped).await?);
         let prices = self.stored_prices(run.kind, &mapped).await?;
         for (candidate, outcome) in mapped {
-            if let Some(reason) = self.settle(run, progress, &mut draft, &candidate, outcome, &taken, &prices) {
+            if let Some(reason) = self.settle(run, progress, &mut draft, &candidate, outcome, &taken, &prices)? {
                 draft.reject(run, &candidate.keyed, reason);
             }
         }
-        Ok(draft.end(run))
+        draft.end(run)
+    }
+
+    fn begin(&self, run: &mut Run, records: &[Keyed]) -> Draft {
+        run.counts.read += records.len() as u64;
+        Draft {
+            seen: RoaringTreemap::new(),
+            page: Page { number: run.pages, ..Page::default() },
+            today: self.today,
+            raw: self.keep_raw.then(raw::Builder::default),
+        }
     }
 
     /// What a page of a first load comes to if nothing of it is stored: the store is not asked, and says when it stores
@@ -99,7 +120,7 @@ impl Comparer<'_> {
         progress: &mut Progress,
         records: Vec<Keyed>,
     ) -> Result<Compared, SyncError> {
-        let mut draft = Draft::begin(run, &records);
+        let mut draft = self.begin(run, &records);
         let before = RunCounts { read: run.counts.read - records.len() as u64, ..run.counts };
         let mut keys = HashSet::with_capacity(records.len());
         let (mut candidates, mut aside) = (Vec::with_capacity(records.len()), Vec::new());
@@ -109,13 +130,13 @@ impl Comparer<'_> {
                 draft.reject(run, &keyed, Reason::row(String::new()));
                 aside.push(keyed);
             } else if keys.insert(short_digest(&[&keyed.key])) {
-                candidates.push(Candidate { keyed, known: None, rejected: None });
+                candidates.push(Candidate { keyed, known: None, rejected: None, personal: false });
             } else {
                 draft.reject_twice(run, &keyed);
                 aside.push(keyed);
             }
         }
-        let mapped = self.map(candidates).await?;
+        let mapped = self.map(run, candidates).await?;
         let mut claims: HashSet<u64> = HashSet::with_capacity(mapped.len());
         let mut all = Vec::with_capacity(mapped.len() + aside.len());
         for (candidate, outcome) in mapped {
@@ -124,7 +145,7 @@ impl Comparer<'_> {
                     let place = place(&part);
                     if claims.insert(short_digest(&[&place.0.to_string(), &place.1])) {
                         let shops = self.shops(run, &part);
-                        draft.differ(run, progress, &candidate, *part, shops, false);
+                        draft.differ(run, progress, &candidate, *part, shops, false)?;
                         None
                     } else {
                         Some(Reason::claimed(run, &place.0))
@@ -139,7 +160,7 @@ impl Comparer<'_> {
             all.push(candidate.keyed);
         }
         all.append(&mut aside);
-        let mut compared = draft.end(run);
+        let mut compared = draft.end(run)?;
         compared.fresh = Some(Fresh { before, records: all });
         Ok(compared)
     }
@@ -155,9 +176,9 @@ impl Comparer<'_> {
         outcome: Result<Outcome, String>,
         taken: &HashMap<(Key, String), Claim>,
         prices: &HashMap<Key, serde_json::Value>,
-    ) -> Option<Reason> {
+    ) -> Result<Option<Reason>, SyncError> {
         let part = match outcome {
-            Err(reason) => return Some(Reason::row(reason)),
+            Err(reason) => return Ok(Some(Reason::row(reason))),
             Ok(Outcome::Skipped | Outcome::Deleted) => {
                 draft.mended(candidate.rejected);
                 if let Some(known) = &candidate.known {
@@ -165,7 +186,7 @@ impl Comparer<'_> {
                     let Keyed { key, digest, .. } = &candidate.keyed;
                     draft.page.differences.push(progress.deletion(key.clone(), *digest, known));
                 }
-                return None;
+                return Ok(None);
             }
             Ok(Outcome::Part(part)) => part,
         };
@@ -177,12 +198,12 @@ impl Comparer<'_> {
             match taken.get(&place) {
                 Some(Claim::Stored { connection, source_key }) => {
                     run.counts.conflicts += 1;
-                    return Some(Reason::owned(run, &place.0, connection, source_key));
+                    return Ok(Some(Reason::owned(run, &place.0, connection, source_key)));
                 }
                 Some(Claim::Staged { source_key }) if *source_key != candidate.keyed.key => {
-                    return Some(Reason::claimed(run, &place.0));
+                    return Ok(Some(Reason::claimed(run, &place.0)));
                 }
-                _ if !free => return Some(Reason::claimed(run, &place.0)),
+                _ if !free => return Ok(Some(Reason::claimed(run, &place.0))),
                 _ => {}
             }
         }
@@ -191,8 +212,8 @@ impl Comparer<'_> {
         }
         draft.mended(candidate.rejected);
         let shops = self.shops(run, &part);
-        draft.differ(run, progress, candidate, *part, shops, own);
-        None
+        draft.differ(run, progress, candidate, *part, shops, own)?;
+        Ok(None)
     }
 
     /// Takes out what is known as it is, taken or rejected; what is left has to be mapped.
@@ -263,7 +284,7 @@ impl Comparer<'_> {
                 run.counts.rejected += 1;
                 continue;
             }
-            candidates.push(Candidate { keyed, known, rejected });
+            candidates.push(Candidate { keyed, known, rejected, personal: false });
         }
         progress.staged |= !candidates.is_empty();
         Ok(candidates)
@@ -293,12 +314,12 @@ impl Comparer<'_> {
     }
 
     /// Maps the candidates on a thread of their own: mapping is computation.
-    async fn map(&self, candidates: Vec<Candidate>) -> Result<MappedPage, SyncError> {
+    async fn map(&self, run: &mut Run, candidates: Vec<Candidate>) -> Result<MappedPage, SyncError> {
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
         let (mapping, setting) = (Arc::clone(self.mapping), self.setting.clone());
-        tokio::task::spawn_blocking(move || {
+        let mut mapped: MappedPage = tokio::task::spawn_blocking(move || {
             candidates
                 .into_iter()
                 .map(|candidate| {
@@ -308,7 +329,12 @@ impl Comparer<'_> {
                 .collect()
         })
         .await
-        .map_err(|_| SyncError::Stopped("the mapping"))
+        .map_err(|_| SyncError::Stopped("the mapping"))?;
+        for (candidate, outcome) in &mut mapped {
+            candidate.personal = outcome.as_mut().is_ok_and(|outcome| self.erased.leave_out(run.kind, outcome));
+            run.counts.erased += u64::from(candidate.personal);
+        }
+        Ok(mapped)
     }
 
     /// Whoever has the canonical keys that are new to their records.
@@ -403,18 +429,19 @@ impl Reason {
 struct Draft {
     seen: RoaringTreemap,
     page: Page,
+    today: i32,
+    /// The source rows of what differs, where they are kept.
+    raw: Option<raw::Builder>,
 }
 
 impl Draft {
-    fn begin(run: &mut Run, records: &[Keyed]) -> Self {
-        run.counts.read += records.len() as u64;
-        Self { seen: RoaringTreemap::new(), page: Page { number: run.pages, ..Page::default() } }
-    }
-
-    fn end(self, run: &mut Run) -> Compared {
+    fn end(mut self, run: &mut Run) -> Result<Compared, SyncError> {
         run.pages += 1;
+        if let Some(raw) = self.raw {
+            self.page.raw = raw.finish()?;
+        }
         let seen = if run.complete && !run.loading { self.seen } else { RoaringTreemap::new() };
-        Compared { run: run.clone(), page: self.page, seen, fresh: None }
+        Ok(Compared { run: run.clone(), page: self.page, seen, fresh: None })
     }
 
     /// Notes a record that is not taken, for the reason given or, where it could not be read, for that one.
@@ -438,7 +465,7 @@ impl Draft {
             digest: if reason.again { AGAIN } else { keyed.digest },
             place: keyed.place.to_string(),
             reason: keyed.unreadable.clone().unwrap_or(reason.message),
-            record: keyed.fields.to_json(),
+            record: raw::typed(&keyed.fields),
             at: Timestamp::now(),
         });
     }
@@ -455,8 +482,11 @@ impl Draft {
         part: Mapped,
         shops: Option<Vec<String>>,
         own: bool,
-    ) {
-        let Candidate { keyed: Keyed { key, digest, .. }, known, .. } = candidate;
+    ) -> Result<(), SyncError> {
+        let Candidate { keyed: Keyed { key, digest, place, fields, raw, .. }, known, personal, .. } = candidate;
+        if let (Some(batch), None, false) = (&mut self.raw, raw, personal) {
+            batch.push_fields(key, place, fields)?;
+        }
         let hash = part.content.hash();
         let unchanged = own && known.as_ref().is_some_and(|k| k.hash == hash);
         if let Some(known) = known.as_ref().filter(|_| !own) {
@@ -477,13 +507,14 @@ impl Draft {
             who: part.identity.who,
             what: part.identity.what,
             shops,
-            raw: None,
-            turn: None,
+            raw: *raw,
+            turn: validity::next_turn(run.kind, &part.content, self.today),
             content: (!unchanged).then_some(part.content),
             before: known.as_ref().filter(|_| own).map(|k| k.hash),
             after: Some(hash),
             source_hash: *digest,
         });
+        Ok(())
     }
 }
 

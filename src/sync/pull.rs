@@ -231,6 +231,15 @@ impl Puller {
         refused
     }
 
+    /// Waits until no run of a source is under way here, and keeps every other one out until what comes back has ended.
+    ///
+    /// # Errors
+    /// [`SyncError::Elsewhere`] where another process is at the source; the store's.
+    pub async fn alone(&self, source: SourceId) -> Result<(tokio::sync::OwnedMutexGuard<()>, Held), SyncError> {
+        let turn = self.busy(source).lock_owned().await;
+        Ok((turn, Held::take(&self.store, source).await?))
+    }
+
     pub(super) async fn source(&self, pull: &Pull) -> Result<Source, SyncError> {
         Ok(self.store.source(&pull.link.name, &pull.mapping.stream, pull.mapping.kind).await?)
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tokio::sync::{mpsc, watch};
 
+use super::erased::Erased;
 use super::error::SyncError;
 use super::flow::Flow;
 use super::guard::{Verdict, judge};
@@ -14,6 +15,7 @@ use super::keyed::Keyer;
 use super::page::Comparer;
 use super::progress::{Progress, bytes};
 use super::scope::Scopes;
+use super::validity;
 use crate::config::Guard;
 use crate::connector::Verify;
 use crate::connector::format::Reader;
@@ -45,6 +47,10 @@ pub struct Job {
     pub guard: Guard,
     /// Whether the source is read as a whole: what it lacks is deleted.
     pub complete: bool,
+    /// Whether the source rows of what differs are kept.
+    pub keep_raw: bool,
+    /// What is to be said of the run from its beginning.
+    pub reason: Option<String>,
     /// What tells this content of the source from another: a run that broke off goes on only where it is the same.
     pub identity: Json,
     /// The records.
@@ -83,10 +89,23 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, lease, mapping, setting, scopes, source, guard, complete, identity, reader, verify, stop } =
-            self;
-        let execution =
-            Execution { store, lease, mapping, setting, scopes, source, guard, complete, identity, stores: true, stop };
+        let Self { store, lease, mapping, setting, scopes, source, guard, complete, .. } = self;
+        let Self { keep_raw, reason, identity, reader, verify, stop, .. } = self;
+        let execution = Execution {
+            store,
+            lease,
+            mapping,
+            setting,
+            scopes,
+            source,
+            guard,
+            complete,
+            keep_raw,
+            reason,
+            identity,
+            stores: true,
+            stop,
+        };
         (execution, reader, verify)
     }
 }
@@ -101,6 +120,8 @@ struct Execution {
     source: Source,
     guard: Guard,
     complete: bool,
+    keep_raw: bool,
+    reason: Option<String>,
     identity: Json,
     /// Whether pages are stored, or only counted.
     stores: bool,
@@ -124,7 +145,7 @@ impl Execution {
         self.supersede(&run).await?;
         if let Verdict::Hold(reason) = self.judge(&run).await? {
             run.state = RunState::Held;
-            run.reason = Some(reason);
+            run.reason = Some(self.held_for(&reason));
             run.ended_at = Some(Timestamp::now());
             self.store.save_run(&self.lease, &run).await?;
             return Ok(Ended { run });
@@ -145,7 +166,7 @@ impl Execution {
         run.state = RunState::Done;
         if let Verdict::Hold(reason) = self.judge(&run).await? {
             run.state = RunState::Held;
-            run.reason = Some(reason);
+            run.reason = Some(self.held_for(&reason));
         }
         run.ended_at = Some(Timestamp::now());
         Ok(Ended { run })
@@ -153,7 +174,7 @@ impl Execution {
 
     /// A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
     async fn judge(&self, run: &Run) -> Result<Verdict, SyncError> {
-        if self.source.verified_at.is_none() && run.counts.read > 0 {
+        if self.source.verified_at.is_none() && run.counts.read > 0 && !is_from_raw(run) {
             return Ok(Verdict::Apply);
         }
         // Counting millions takes as long as recognising some thousand: only where the shares can matter.
@@ -161,6 +182,11 @@ impl Execution {
         let matters = counts.read == 0 || counts.deleted.max(counts.updated) >= self.guard.floor;
         let stored = if matters { self.store.count(self.source.id).await? } else { 0 };
         Ok(judge(&self.guard, &counts, stored, run.complete))
+    }
+
+    /// Why the run is held, behind what is said of it anyway.
+    fn held_for(&self, reason: &str) -> String {
+        self.reason.as_ref().map_or_else(|| reason.to_owned(), |said| format!("{said}; {reason}"))
     }
 
     async fn has_rejections(&self) -> Result<bool, SyncError> {
@@ -207,7 +233,7 @@ impl Execution {
             pages: 0,
             place: Some(self.identity.clone()),
             mapping: self.mapping.digest.clone(),
-            reason: None,
+            reason: self.reason.clone(),
             loading,
             started_at: Timestamp::now(),
             ended_at: None,
@@ -228,12 +254,16 @@ impl Execution {
         let rows = self.store.rows_of_a_page();
         let reading =
             tokio::task::spawn_blocking(move || Keyer::new(&mapping, &setting).read(reader, skip, rows, &read));
+        let erased = Erased::load(&self.store).await?;
         let comparer = Comparer {
             store: &self.store,
             mapping: &self.mapping,
             setting: &self.setting,
             scopes: &self.scopes,
             price_change: self.guard.price_change,
+            erased: &erased,
+            today: validity::today(Timestamp::now(), &self.setting.zone),
+            keep_raw: self.keep_raw,
         };
         let flow = Flow { store: &self.store, lease: &self.lease, comparer, stores: self.stores, stop: &self.stop };
         flow.execute(run, progress, records).await?;
@@ -323,12 +353,28 @@ impl Execution {
             state: Some(RunState::Held),
             limit: 100,
         };
-        for held in self.store.runs(&filter).await?.into_iter().filter(|held| held.source == run.source) {
+        // What the ERP offered is not answered by rows of before; made by another mapping it is void all the same.
+        let stays = |held: &Run| is_from_raw(run) && !is_from_raw(held) && held.mapping == run.mapping;
+        let void = |held: &Run| held.source == run.source && !stays(held);
+        for held in self.store.runs(&filter).await?.into_iter().filter(void) {
             let reason = Some(format!("run {} took its place", run.id));
             self.store.end_run(&self.lease, &Run { state: RunState::Superseded, reason, ..held }, false).await?;
         }
         Ok(())
     }
+}
+
+/// The place of a run over kept source rows has this key.
+const FROM_RAW: &str = "from_raw";
+
+/// The place of a run over kept source rows. Each is another one: where such a run broke off, the next begins anew.
+pub(super) fn from_raw_place() -> Json {
+    json!({ FROM_RAW: uuid::Uuid::now_v7().to_string() })
+}
+
+/// Whether a run goes over kept source rows.
+fn is_from_raw(run: &Run) -> bool {
+    run.place.as_ref().is_some_and(|place| place.get(FROM_RAW).is_some())
 }
 
 /// Judges the staged customers of a run anew: the shops' conditions may be others than when they were staged.
@@ -390,7 +436,7 @@ pub async fn refuse(store: &Arc<dyn Store>, lease: &Lease, id: &str, reason: &st
     let run = held(store, id).await?;
     let run =
         Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
-    store.end_run(lease, &run, true).await?;
+    store.end_run(lease, &run, !is_from_raw(&run)).await?;
     Ok(run)
 }
 
@@ -417,7 +463,12 @@ async fn apply(
     }
     run.state = RunState::Done;
     run.ended_at = Some(Timestamp::now());
-    store.finish_run(lease, &run).await?;
+    if is_from_raw(&run) {
+        // The source was not asked: it is not verified, and nothing new of it is taken.
+        store.end_run(lease, &run, false).await?;
+    } else {
+        store.finish_run(lease, &run).await?;
+    }
     Ok(Ended { run })
 }
 

@@ -189,6 +189,23 @@ impl Event for OrderAttempted<'_> {
     }
 }
 
+/// What was beyond its retention is dropped.
+#[derive(Debug, Clone, Copy)]
+pub struct SurplusPruned<'a> {
+    /// What it was.
+    pub what: &'a str,
+    /// How many rows.
+    pub rows: u64,
+}
+
+impl Event for SurplusPruned<'_> {
+    fn emit(self) {
+        let Self { what, rows } = self;
+        METRICS.pruned.get_or_create(&[("what", what.to_owned())]).inc_by(rows);
+        tracing::info!(what, rows, "what was beyond its retention is dropped");
+    }
+}
+
 /// An HTTP request was answered.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestAnswered<'a> {

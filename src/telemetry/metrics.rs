@@ -25,6 +25,7 @@ pub(super) struct Metrics {
     pub guard_trips: Counts<2>,
     pub attempts: Counts<2>,
     pub transitions: Counts<1>,
+    pub pruned: Counts<1>,
     pub requests: Durations<3>,
     gauges: GaugeFamilies,
 }
@@ -98,10 +99,12 @@ impl Metrics {
         registry.register("order_attempts", "Attempts to hand over orders, by outcome", attempts.clone());
         let transitions = Counts::default();
         registry.register("order_transitions", "Transitions of orders, by the state reached", transitions.clone());
+        let pruned = Counts::default();
+        registry.register("pruned_rows", "Rows that were dropped beyond their retention", pruned.clone());
         let requests = Durations::new_with_constructor(request_buckets as fn() -> Histogram);
         registry.register_with_unit("http_request_duration", "HTTP requests", Unit::Seconds, requests.clone());
         let gauges = GaugeFamilies::new(&mut registry);
-        Self { registry, runs, records, run_duration, guard_trips, attempts, transitions, requests, gauges }
+        Self { registry, runs, records, run_duration, guard_trips, attempts, transitions, pruned, requests, gauges }
     }
 }
 

@@ -14,7 +14,7 @@ use tradebridge::daemon::Bridge;
 use super::daemon::Site;
 
 /// Every route, with a method.
-const ROUTES: [(&str, &str); 24] = [
+const ROUTES: [(&str, &str); 28] = [
     ("POST", "/admin/v1/sync"),
     ("POST", "/admin/v1/preview"),
     ("POST", "/admin/v1/reload"),
@@ -36,6 +36,10 @@ const ROUTES: [(&str, &str); 24] = [
     ("GET", "/admin/v1/dead/x"),
     ("POST", "/admin/v1/dead/x/retry"),
     ("POST", "/admin/v1/dead/x/drop"),
+    ("GET", "/admin/v1/store"),
+    ("GET", "/admin/v1/store/digest"),
+    ("POST", "/admin/v1/store/prune"),
+    ("POST", "/admin/v1/store/erase-person"),
     ("GET", "/admin/v1/keys"),
     ("POST", "/admin/v1/keys"),
     ("DELETE", "/admin/v1/keys/x"),

@@ -7,6 +7,7 @@ mod error;
 mod keys;
 mod orders;
 mod runs;
+mod store;
 mod trace;
 pub mod traced;
 pub mod views;
@@ -43,6 +44,10 @@ pub fn router(_state: &ApiState) -> Router<ApiState> {
         .route("/dead/{id}", get(orders::show_dead))
         .route("/dead/{id}/retry", post(orders::retry_dead))
         .route("/dead/{id}/drop", post(orders::drop_dead))
+        .route("/store", get(store::stats))
+        .route("/store/digest", get(store::digest))
+        .route("/store/prune", post(store::prune))
+        .route("/store/erase-person", post(store::erase_person))
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{name}", delete(keys::revoke))
 }

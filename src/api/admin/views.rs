@@ -19,6 +19,13 @@ pub struct Listed<T> {
     pub next: Option<String>,
 }
 
+/// The digest of everything that is alive in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StoreDigest {
+    /// 64 hexadecimal digits.
+    pub digest: String,
+}
+
 /// A run with what an operator needs to judge it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunDetail {

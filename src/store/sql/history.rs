@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::super::{Deletion, History, Listing, Part, Result, Run, Source, Version, View};
+use super::session::Session;
 use super::shops::{self, Eyes};
 use super::statement::Sql;
 use super::{LOOKUP, SqlStore, rows};
@@ -138,31 +139,36 @@ impl History for SqlStore {
     }
 
     async fn forget_versions(&self, entity: Entity, before: Timestamp, limit: u32) -> Result<u64> {
-        let before = before.as_microsecond();
         let mut tx = self.write().await?;
-        let forgotten = self
-            .sql(
-                "DELETE FROM history WHERE id IN \
-                 (SELECT id FROM history WHERE entity = ? AND until < ? ORDER BY until LIMIT ?)",
-            )
-            .bind(entity.name())
-            .bind(before)
-            .bind(limit)
-            .execute(&mut tx)
-            .await?;
-        if forgotten > 0 {
-            self.sql(
-                "INSERT INTO pruned (entity, until) VALUES (?, ?) \
-                 ON CONFLICT (entity) DO UPDATE SET until = excluded.until WHERE pruned.until < excluded.until",
-            )
-            .bind(entity.name())
-            .bind(before)
-            .execute(&mut tx)
-            .await?;
-        }
+        let forgotten = forget(&mut tx, entity, before.as_microsecond(), limit).await?;
         tx.commit().await?;
         Ok(forgotten)
     }
+}
+
+/// Drops the oldest versions that ended before an instant, and notes from when on the history is complete.
+pub(super) async fn forget(tx: &mut Session<'_>, entity: Entity, before: i64, limit: u32) -> Result<u64> {
+    let forgotten = tx
+        .sql(
+            "DELETE FROM history WHERE id IN \
+             (SELECT id FROM history WHERE entity = ? AND until < ? ORDER BY until LIMIT ?)",
+        )
+        .bind(entity.name())
+        .bind(before)
+        .bind(limit)
+        .execute(tx)
+        .await?;
+    if forgotten > 0 {
+        tx.sql(
+            "INSERT INTO pruned (entity, until) VALUES (?, ?) \
+             ON CONFLICT (entity) DO UPDATE SET until = excluded.until WHERE pruned.until < excluded.until",
+        )
+        .bind(entity.name())
+        .bind(before)
+        .execute(tx)
+        .await?;
+    }
+    Ok(forgotten)
 }
 
 /// The versions known at an instant of the entities with these keys, by key and main part first: those that a shop sees,

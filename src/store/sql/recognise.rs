@@ -44,15 +44,16 @@ pub(super) async fn recognise(
     Ok(found)
 }
 
-/// One answer of four lists for a whole page: rows would cost more than the looking up.
+/// One answer of three lists for a whole page: rows would cost more than the looking up. Each key is looked up by itself:
+/// a table that grows by a page each time has no statistics that a plan for all keys could rest on.
 async fn in_postgres(
     connection: &mut PgConnection,
     source: SourceId,
     asked: &[(&str, ContentHash)],
 ) -> Result<Vec<Match>> {
     const SQL: &str = "SELECT array_agg(k.at), array_agg(p.id), array_agg(p.source_hash = k.digest) \
-        FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS k (key, digest, at) \
-        JOIN part p ON p.source = $1 AND p.source_key = k.key";
+        FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS k (key, digest, at) CROSS JOIN LATERAL \
+        (SELECT id, source_hash FROM part WHERE source = $1 AND source_key = k.key OFFSET 0) p";
     let keys: Vec<&str> = asked.iter().map(|(key, _)| *key).collect();
     let digests: Vec<&[u8]> = asked.iter().map(|(_, digest)| digest.as_slice()).collect();
     let row = sqlx::query(SQL).bind(source).bind(keys).bind(digests).fetch_one(connection).await?;

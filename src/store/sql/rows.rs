@@ -122,6 +122,11 @@ pub(super) fn instant(microseconds: i64) -> Result<Timestamp> {
     Timestamp::from_microsecond(microseconds).map_err(|e| unreadable("instant", &e))
 }
 
+/// A day, counted from 1970-01-01.
+pub(super) fn day(days: i64) -> Result<i32> {
+    i32::try_from(days).map_err(|e| unreadable("day", &e))
+}
+
 pub(super) fn unreadable(what: &'static str, message: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unreadable { what, message: message.to_string() }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::super::{Condition, Judged, Listing, Part, Result, ShopChange, ShopChanges, ShopScope, Shops, View};
 use super::session::Session;
-use super::statement::{Engine, Sql};
+use super::statement::{Engine, Row, Sql};
 use super::{SqlStore, members, rows};
 use crate::model::{Entity, Key, PartKind};
 
@@ -32,11 +32,14 @@ const FORMER_OWNER: &str = "CASE WHEN p.entity = 'customer' THEN p.number \
 impl Shops for SqlStore {
     async fn scope(&self, shop: &str) -> Result<Option<ShopScope>> {
         let row = self
-            .sql("SELECT digest, epoch FROM shop WHERE name = ?")
+            .sql("SELECT h.digest, h.epoch, s.purged FROM shop h CROSS JOIN store s WHERE h.name = ?")
             .bind(shop)
             .fetch_optional(&mut self.reader().await?)
             .await?;
-        row.map(|row| Ok(ShopScope { digest: row.get("digest")?, epoch: row.get("epoch")? })).transpose()
+        let scope = |row: Row| -> Result<_> {
+            Ok(ShopScope { digest: row.get("digest")?, epoch: row.get("epoch")?, purged: row.get("purged")? })
+        };
+        row.map(scope).transpose()
     }
 
     async fn rescope(&self, shop: &str, page: &[Judged]) -> Result<()> {
@@ -391,7 +394,9 @@ fn push_range(query: &mut Sql, walk: &Walk<'_>, range: &Range<'_>, era: Era) {
     match (query.engine, range) {
         // What is about one customer or product is little: found by its index and sorted. Walked along in its order, the
         // whole entity would be read.
-        (Engine::Postgres, Range::Column(_, terms)) if !matches!(era, Era::Superseded(_)) && terms.iter().all(|term| is_about_one(term)) => {
+        (Engine::Postgres, Range::Column(_, terms))
+            if !matches!(era, Era::Superseded(_)) && terms.iter().all(|term| is_about_one(term)) =>
+        {
             query.push(format_args!(" ORDER BY {number} || '' LIMIT ")).push_bind(walk.limit)
         }
         _ => query.push(format_args!(" ORDER BY {number} LIMIT ")).push_bind(walk.limit),

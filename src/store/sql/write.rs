@@ -17,13 +17,13 @@ use crate::model::{Content, PartKind};
 const ROWS: usize = 500;
 
 /// The feed while a transaction writes to it.
-struct Numbers {
+pub(super) struct Numbers {
     sequence: i64,
 }
 
 impl Numbers {
     /// Locks the feed's end until the transaction ends.
-    async fn lock(tx: &mut Session<'_>) -> Result<Self> {
+    pub(super) async fn lock(tx: &mut Session<'_>) -> Result<Self> {
         let mut sql = tx.sql("SELECT sequence FROM store");
         if tx.engine() == Engine::Postgres {
             sql.push(" FOR UPDATE");
@@ -31,7 +31,13 @@ impl Numbers {
         Ok(Self { sequence: sql.fetch_one(tx).await?.get("sequence")? })
     }
 
-    async fn save(self, tx: &mut Session<'_>) -> Result<()> {
+    /// The next sequence.
+    pub(super) fn next(&mut self) -> i64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    pub(super) async fn save(self, tx: &mut Session<'_>) -> Result<()> {
         tx.sql("UPDATE store SET sequence = ?").bind(self.sequence).execute(tx).await?;
         Ok(())
     }
@@ -228,9 +234,11 @@ impl Action {
         raw: Option<i64>,
         numbers: &mut Numbers,
     ) -> Result<u64> {
+        // A version ends at the very instant at which the next one begins.
+        let now = Timestamp::now().as_microsecond();
         match self {
             Self::Insert => return insert(tx, run, batch, raw, numbers).await,
-            Self::Update | Self::Delete => keep_versions(tx, run, batch).await?,
+            Self::Update | Self::Delete => keep_versions(tx, run, batch, now).await?,
             Self::Recognise => {}
         }
         let mut columns = identity(batch);
@@ -258,14 +266,14 @@ impl Action {
                     "what = d.what, content = d.content, hash = d.after, source_hash = d.source_hash, raw = d.raw, ",
                 );
                 sql.push("turn = d.turn, sequence = d.sequence, run = ").push_bind(&run.id);
-                sql.push(", changed_at = ").push_bind(Timestamp::now().as_microsecond());
+                sql.push(", changed_at = ").push_bind(now);
             }
             Self::Delete => {
                 sql.push(
                     "source_key = NULL, content = NULL, hash = NULL, source_hash = NULL, raw = NULL, turn = NULL, ",
                 );
                 sql.push("sequence = d.sequence, run = ").push_bind(&run.id);
-                sql.push(", changed_at = ").push_bind(Timestamp::now().as_microsecond());
+                sql.push(", changed_at = ").push_bind(now);
             }
             // Its turn stays: one that is due must not be lost.
             Self::Recognise | Self::Insert => {
@@ -315,14 +323,14 @@ async fn insert(
 }
 
 /// Keeps the versions that are about to be superseded.
-async fn keep_versions(tx: &mut Session<'_>, run: &Run, batch: &[&Difference]) -> Result<()> {
+async fn keep_versions(tx: &mut Session<'_>, run: &Run, batch: &[&Difference], now: i64) -> Result<()> {
     let mut sql = Sql::with_columns(tx.engine(), identity(batch));
     sql.push(
         "INSERT INTO history (source, source_key, entity, kind, company, number, part, who, what, content, hash, run, \
          raw, since, until) SELECT p.source, p.source_key, p.entity, p.kind, p.company, p.number, p.part, p.who, p.what, \
          p.content, p.hash, p.run, p.raw, p.changed_at, ",
     );
-    sql.push_bind(Timestamp::now().as_microsecond());
+    sql.push_bind(now);
     sql.push(" FROM d CROSS JOIN part p WHERE p.source = ").push_bind(run.source).push(" AND ").push(SAME);
     sql.execute(tx).await?;
     Ok(())

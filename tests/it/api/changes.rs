@@ -143,3 +143,36 @@ async fn a_cursor_of_another_time_or_place_is_refused() {
     let beyond = Api::empty().await;
     assert_eq!(gone(beyond.get(&format!("/v1/changes?after={}", cursor(&start)), A).await).0, 410);
 }
+
+#[tokio::test]
+async fn a_cursor_from_before_a_dropped_tombstone_is_gone_and_a_fresh_reader_is_not() {
+    let api = Api::new().await;
+    let start = feed(&api, "limit=1000", A).await;
+    let list = api.get("/v1/products?limit=1", A).await.json();
+    api.erp.delete("erp", PartKind::Product, "RAD/11 900").await;
+    let after = feed(&api, &format!("after={}", cursor(&start)), A).await;
+    assert_eq!(told(&after), ["deleted NL01~RAD/11 900"]);
+    let held = api.store.take_lease("upkeep").await.unwrap().unwrap();
+    let step = api.store.prune(&held, tradebridge::store::Surplus::Tombstones, jiff::Timestamp::MAX, "").await.unwrap();
+    assert_eq!(step.rows, 1);
+    for path in [
+        format!("/v1/changes?after={}", cursor(&start)),
+        format!("/v1/changes?after={}", list["changes_cursor"].as_str().unwrap()),
+        format!("/v1/products?limit=1&cursor={}", list["next"].as_str().unwrap()),
+    ] {
+        let answer = api.get(&path, A).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (410, "cursor-gone".to_owned()), "{path}");
+    }
+    // Who has seen the deletion goes on, and so does who begins at the beginning and reads page by page.
+    assert!(told(&feed(&api, &format!("after={}", cursor(&after)), A).await).is_empty());
+    let all = told(&feed(&api, "limit=1000", A).await);
+    let (mut paged, mut page) = (Vec::new(), feed(&api, "limit=3", A).await);
+    loop {
+        paged.extend(told(&page));
+        if page["more"] == false {
+            break;
+        }
+        page = feed(&api, &format!("limit=3&after={}", cursor(&page)), A).await;
+    }
+    assert_eq!(paged, all);
+}

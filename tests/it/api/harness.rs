@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tradebridge::api::control::{
-    Check, Control, ControlError, MapDiffRequest, PreviewRecord, PreviewRequest, ReloadReport, Status, SyncReport,
-    SyncRequest,
+    Check, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewRecord, PreviewRequest, Pruned,
+    ReloadReport, Status, SyncReport, SyncRequest,
 };
 use tradebridge::api::{ApiState, Metrics, router};
 use tradebridge::config::{Config, Document, Secret, Shop};
@@ -320,6 +320,12 @@ impl Control for Hooks {
     }
     async fn probe(&self) -> Vec<Check> {
         Vec::new()
+    }
+    async fn prune(&self) -> Result<Vec<Pruned>, ControlError> {
+        Err(not_here())
+    }
+    async fn erase_person(&self, _: ErasePerson) -> Result<ErasureReport, ControlError> {
+        Err(not_here())
     }
 }
 

@@ -84,6 +84,11 @@ impl TestStore {
         Arc::<SqlStore>::clone(&self.store)
     }
 
+    /// The same store as another process opens it; only on a server it can.
+    pub(crate) async fn another(&self) -> Self {
+        Self::at(Arc::clone(&self.place)).await
+    }
+
     /// Closes the store.
     pub(crate) async fn close(self) -> Arc<Place> {
         self.store.close().await;

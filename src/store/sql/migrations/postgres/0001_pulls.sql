@@ -2,10 +2,12 @@
 
 -- Pulled parts, the runs that bring them, and the feed of their changes.
 
+-- purged: the highest sequence of a tombstone that was dropped; who follows from before it must begin anew.
 CREATE TABLE store (
     one      BIGINT PRIMARY KEY CHECK (one = 1),
     epoch    TEXT COLLATE "C" NOT NULL,
-    sequence BIGINT NOT NULL
+    sequence BIGINT NOT NULL,
+    purged   BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE source (
@@ -47,6 +49,7 @@ CREATE UNIQUE INDEX part_source ON part (source, source_key) WHERE source_key IS
 CREATE UNIQUE INDEX part_key ON part (entity, company, number, kind, part);
 CREATE UNIQUE INDEX part_sequence ON part (sequence) WHERE sequence IS NOT NULL;
 CREATE INDEX part_turn ON part (turn) WHERE turn IS NOT NULL;
+CREATE INDEX part_tombstone ON part (changed_at) WHERE source_key IS NULL;
 -- What is about one customer or product ('1:…') is looked up: equal keys are kept once, so these indexes stay small. Lists
 -- of what is about groups and everyone are long, and walk by number.
 CREATE INDEX part_who ON part (entity, company, who) WHERE left(who, 2) = '1:';

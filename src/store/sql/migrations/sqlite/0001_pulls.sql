@@ -1,9 +1,11 @@
 -- Pulled parts, the runs that bring them, and the feed of their changes.
 
+-- purged: the highest sequence of a tombstone that was dropped; who follows from before it must begin anew.
 CREATE TABLE store (
     one      INTEGER PRIMARY KEY CHECK (one = 1),
     epoch    TEXT NOT NULL,
-    sequence INTEGER NOT NULL
+    sequence INTEGER NOT NULL,
+    purged   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE source (
@@ -45,6 +47,7 @@ CREATE UNIQUE INDEX part_source ON part (source, source_key) WHERE source_key IS
 CREATE UNIQUE INDEX part_key ON part (entity, company, number, kind, part);
 CREATE UNIQUE INDEX part_sequence ON part (sequence) WHERE sequence IS NOT NULL;
 CREATE INDEX part_turn ON part (turn) WHERE turn IS NOT NULL;
+CREATE INDEX part_tombstone ON part (changed_at) WHERE source_key IS NULL;
 -- Lists walk by number within whom or what they are filtered by.
 CREATE INDEX part_who ON part (entity, company, who, number) WHERE who IS NOT NULL;
 CREATE INDEX part_what ON part (entity, company, what, number) WHERE what IS NOT NULL;
