@@ -1,6 +1,6 @@
 //! `tradebridge map diff`: what a mapping would change, before it is in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -93,8 +93,24 @@ fn show(diff: &MapDiff, page: &mut Page) {
             "{records} not looked at: no row is kept, or a later row is rejected; `sync --full` brings them"
         ));
     }
-    counts(page, "field", &diff.fields);
-    counts(page, "rejected for", &diff.reasons);
+    let mut fields: Vec<_> = diff.fields.iter().collect();
+    fields.sort_by_key(|(_, records)| std::cmp::Reverse(**records));
+    if !fields.is_empty() {
+        let mut table = Table::new(&["field", "records"]).numbers(&[1]);
+        for (field, records) in fields {
+            table.row([Cell::from(field), Cell::from(records)]);
+        }
+        page.line("").table(&table);
+    }
+    let mut reasons: Vec<_> = diff.reasons.iter().collect();
+    reasons.sort_by_key(|(_, refusal)| std::cmp::Reverse(refusal.records));
+    if !reasons.is_empty() {
+        let mut table = Table::new(&["rejected for", "records", "as the first is told"]).numbers(&[1]);
+        for (reason, refusal) in reasons {
+            table.row([Cell::from(reason), Cell::from(refusal.records), Cell::from(&refusal.message)]);
+        }
+        page.line("").table(&table);
+    }
     if !diff.examples.is_empty() {
         let mut table = Table::new(&["record", "field", "before", "after"]);
         for change in &diff.examples {
@@ -107,19 +123,6 @@ fn show(diff: &MapDiff, page: &mut Page) {
         }
         page.line("").table(&table);
     }
-}
-
-fn counts(page: &mut Page, what: &'static str, counts: &BTreeMap<String, u64>) {
-    if counts.is_empty() {
-        return;
-    }
-    let mut sorted: Vec<_> = counts.iter().collect();
-    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let mut table = Table::new(&[what, "records"]).numbers(&[1]);
-    for (name, count) in sorted {
-        table.row([Cell::from(name), Cell::from(count.to_string())]);
-    }
-    page.line("").table(&table);
 }
 
 /// A value as a cell has it: a text without its quotes.

@@ -6,6 +6,7 @@
 //! (`raw`), and what a candidate mapping would change (`map_diff`).
 
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -134,13 +135,21 @@ pub(super) fn rejected_record(rejection: &Rejection) -> Option<Record> {
     Some(Record { fields, place: place(&rejection.place) })
 }
 
+/// A batch that is being read.
+struct Batch {
+    id: i64,
+    rows: Rows<Cursor<Vec<u8>>>,
+    /// The parts whose rows are given.
+    current: HashMap<String, Stored>,
+}
+
 /// Gives kept rows as records.
 struct Kept {
     portions: mpsc::Receiver<Result<Portion, SyncError>>,
     mapping: Arc<Mapping>,
     setting: Setting,
     advice: String,
-    rows: Option<(i64, Rows<std::io::Cursor<Vec<u8>>>, HashMap<String, Stored>)>,
+    rows: Option<Batch>,
     rejected: std::vec::IntoIter<Rejection>,
     batch: Option<i64>,
 }
@@ -149,11 +158,11 @@ impl Kept {
     /// The next row with its key.
     fn take(&mut self) -> Result<Option<(String, Record)>, SyncError> {
         loop {
-            if let Some((id, rows, current)) = &mut self.rows {
-                for row in rows {
+            if let Some(batch) = &mut self.rows {
+                for row in &mut batch.rows {
                     let row = row?;
-                    if current.contains_key(&row.source_key) {
-                        self.batch = Some(*id);
+                    if batch.current.contains_key(&row.source_key) {
+                        self.batch = Some(batch.id);
                         return Ok(Some((row.source_key.clone(), Record { fields: row.fields()?, place: row.place })));
                     }
                 }
@@ -169,7 +178,9 @@ impl Kept {
                 None => return Err(LOOKUP),
                 Some(portion) => match portion? {
                     Portion::End => return Ok(None),
-                    Portion::Batch { id, batch, current } => self.rows = Some((id, raw::into_rows(batch)?, current)),
+                    Portion::Batch { id, batch, current } => {
+                        self.rows = Some(Batch { id, rows: raw::into_rows(batch)?, current });
+                    }
                     Portion::Rejected(rejected) => self.rejected = rejected.into_iter(),
                 },
             }
@@ -250,12 +261,13 @@ impl Puller {
     async fn job_from_raw(&self, plan: &Plan, pull: &Pull, lease: &Lease, source: Source) -> Result<Job, SyncError> {
         let advice =
             format!("`tradebridge sync {} {} --full` reads the rows from the ERP", pull.link.name, pull.entity());
-        let mut reason = "the mapping was applied to the source rows that are kept; the ERP was not asked".to_owned();
-        match self.store.without_raw(source.id).await? {
-            0 => {}
-            1 => reason += &format!("; 1 record has no row any more: {advice}"),
-            many => reason += &format!("; {many} records have no row any more: {advice}"),
-        }
+        let without = match self.store.without_raw(source.id).await? {
+            0 => String::new(),
+            1 => format!("; 1 record has no row any more: {advice}"),
+            many => format!("; {many} records have no row any more: {advice}"),
+        };
+        let reason =
+            format!("the mapping was applied to the source rows that are kept; the ERP was not asked{without}");
         let reader = Kept {
             portions: portions(&self.store, &source),
             mapping: Arc::clone(&pull.mapping),

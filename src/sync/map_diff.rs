@@ -57,10 +57,19 @@ pub struct MapDiff {
     pub without_row: u64,
     /// By field: in how many records it differs.
     pub fields: BTreeMap<String, u64>,
-    /// By reason: how many records would be rejected for it.
-    pub reasons: BTreeMap<String, u64>,
+    /// What records would be rejected for, by the field and the line of the mapping.
+    pub reasons: BTreeMap<String, Refusal>,
     /// Some of the differences, of as many fields as there are.
     pub examples: Vec<FieldChange>,
+}
+
+/// For what records would be rejected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// How many.
+    pub records: u64,
+    /// What the first of them is told.
+    pub message: String,
 }
 
 /// A field that differs.
@@ -168,7 +177,7 @@ impl Comparison<'_> {
             self.diff.looked_at += 1;
             match outcome {
                 _ if rekeyed => self.diff.rekeyed += 1,
-                Err(rejected) => self.reject(reason(&rejected)),
+                Err(rejected) => self.reject(&rejected),
                 Ok(Outcome::Skipped) => self.diff.skipped += 1,
                 Ok(Outcome::Deleted) => self.diff.deleted += 1,
                 Ok(Outcome::Part(part)) if part.hash == stored.hash && is_at(&part, stored) => {
@@ -183,7 +192,8 @@ impl Comparison<'_> {
         let contents = self.store.raw_contents(self.source.id, &keys).await?;
         for ((stored, part), content) in changed.into_iter().zip(contents) {
             if !is_at(&part, stored) && owned.contains(&place(&part)) {
-                self.reject("another record has this number already".to_owned());
+                let message = format!("another record is {} already", place(&part).0);
+                self.refuse("the number of another record".to_owned(), message);
                 continue;
             }
             self.diff.changed += 1;
@@ -193,9 +203,9 @@ impl Comparison<'_> {
                 let (before, after) = (Some(Json::from(key.clone())), Some(Json::from(name(&new, &number))));
                 self.note(FieldChange { key: key.clone(), field: KEY.to_owned(), before, after });
             }
-            let mut changes = Vec::new();
-            differing("", content.as_ref(), Some(&part.content), &mut changes);
-            for (field, before, after) in changes {
+            let mut fields = Vec::new();
+            differing("", content.as_ref(), Some(&part.content), &mut fields);
+            for (field, before, after) in fields {
                 self.note(FieldChange { key: key.clone(), field, before, after });
             }
         }
@@ -229,9 +239,17 @@ impl Comparison<'_> {
         Ok(places.into_iter().zip(owners).filter_map(|(place, owner)| owner.map(|_| place)).collect())
     }
 
-    fn reject(&mut self, reason: String) {
+    /// Counts by field and line: messages name the values of a record.
+    fn reject(&mut self, rejected: &Rejected) {
+        let Rejected { field, message, file, line } = rejected;
+        self.refuse(format!("{field} ({file}:{line})"), message.clone());
+    }
+
+    fn refuse(&mut self, reason: String, message: String) {
         self.diff.rejected += 1;
-        count(&mut self.diff.reasons, reason);
+        let reasons = &mut self.diff.reasons;
+        let reason = if reasons.len() < MOST || reasons.contains_key(&reason) { reason } else { OTHERS.to_owned() };
+        reasons.entry(reason).or_insert(Refusal { records: 0, message }).records += 1;
     }
 
     fn note(&mut self, change: FieldChange) {
@@ -248,11 +266,6 @@ fn count(counts: &mut BTreeMap<String, u64>, name: String) -> String {
     let name = if counts.len() < MOST || counts.contains_key(&name) { name } else { OTHERS.to_owned() };
     *counts.entry(name.clone()).or_default() += 1;
     name
-}
-
-/// Why a row would be rejected: the field and the line that fills it, since messages name values.
-fn reason(rejected: &Rejected) -> String {
-    format!("{} ({}:{})", rejected.field, rejected.file, rejected.line)
 }
 
 fn place(part: &Mapped) -> (Key, String) {

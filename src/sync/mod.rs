@@ -25,7 +25,7 @@ pub use error::SyncError;
 pub use guard::{Verdict, judge};
 pub use keyed::{Keyed, Keyer};
 pub use lease::Held;
-pub use map_diff::{FieldChange, MapDiff, map_diff};
+pub use map_diff::{FieldChange, MapDiff, Refusal, map_diff};
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
 pub use pull::{Previewed, Pulled, Puller};
 pub use run::{Ended, Job, approve, finish, refuse};

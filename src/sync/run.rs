@@ -143,7 +143,7 @@ impl Execution {
         self.supersede(&run).await?;
         if let Verdict::Hold(reason) = self.judge(&run, stored) {
             run.state = RunState::Held;
-            run.reason = Some(self.held_for(reason));
+            run.reason = Some(self.held_for(&reason));
             run.ended_at = Some(Timestamp::now());
             self.store.save_run(&self.lease, &run).await?;
             return Ok(Ended { run });
@@ -165,7 +165,7 @@ impl Execution {
         run.state = RunState::Done;
         if let Verdict::Hold(reason) = self.judge(&run, stored) {
             run.state = RunState::Held;
-            run.reason = Some(self.held_for(reason));
+            run.reason = Some(self.held_for(&reason));
         }
         run.ended_at = Some(Timestamp::now());
         Ok(Ended { run })
@@ -178,8 +178,8 @@ impl Execution {
     }
 
     /// Why the run is held, behind what is said of it anyway.
-    fn held_for(&self, reason: String) -> String {
-        self.reason.as_ref().map_or_else(|| reason.clone(), |said| format!("{said}; {reason}"))
+    fn held_for(&self, reason: &str) -> String {
+        self.reason.as_ref().map_or_else(|| reason.to_owned(), |said| format!("{said}; {reason}"))
     }
 
     async fn has_rejections(&self) -> Result<bool, SyncError> {
