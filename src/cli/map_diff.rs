@@ -97,7 +97,9 @@ fn show(diff: &MapDiff, page: &mut Page) {
     fields.sort_by_key(|(_, records)| std::cmp::Reverse(**records));
     if !fields.is_empty() {
         let mut table = Table::new(&["field", "records"]).numbers(&[1]);
-        fields.iter().for_each(|(field, records)| table.row([Cell::from(field), Cell::from(records)]));
+        for (field, records) in fields {
+            table.row([Cell::from(field), Cell::from(records)]);
+        }
         page.line("").table(&table);
     }
     let mut reasons: Vec<_> = diff.reasons.iter().collect();

@@ -44,7 +44,7 @@ pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
             // Another process does it.
             Ok(_) | Err(ControlError::Conflict(_)) => {}
             Err(error) => {
-                tracing::warn!(%error, "what is beyond its retention could not be dropped; it is tried again")
+                tracing::warn!(%error, "what is beyond its retention could not be dropped; it is tried again");
             }
         }
     }

@@ -99,11 +99,11 @@ async fn what_another_process_writes_wakes_who_waits_and_its_lease_is_waited_for
         }
     }
     let waiting = ask(format!("wait=60s&after={cursor}"));
-    let writing = async {
+    let elsewhere = async {
         // The daemon hears of it by itself, whether the shop waits already or not yet.
         store_product(&*other, "ELSEWHERE").await;
     };
-    let (woken, ()) = tokio::time::timeout(PATIENCE / 2, async { tokio::join!(waiting, writing) }).await.unwrap();
+    let (woken, ()) = tokio::time::timeout(PATIENCE / 2, async { tokio::join!(waiting, elsewhere) }).await.unwrap();
     assert!(woken["changes"].to_string().contains("NL01~ELSEWHERE"), "{woken:#}");
     daemon.signal("TERM");
     assert!(daemon.wait().success());
