@@ -57,11 +57,17 @@ impl Parts for SqlStore {
             let rows = chunk.iter().map(|(key, part)| [key.company.clone(), key.number.clone(), part.clone()]);
             let mut query = Sql::with_rows(self.engine(), "k", ["company", "number", "part"], rows);
             query.push(
-                "SELECT p.company, p.number, p.part, p.source, p.source_key, s.connection FROM k CROSS JOIN part p \
-                 JOIN source s ON s.id = p.source WHERE p.company = k.company AND p.number = k.number \
-                 AND p.part = k.part AND p.source_key IS NOT NULL AND p.entity = ",
+                "SELECT p.company, p.number, p.part, p.source, p.source_key, \
+                 (SELECT connection FROM source WHERE id = p.source) AS connection FROM k CROSS JOIN ",
             );
-            query.push_bind(kind.entity().name()).push(" AND p.kind = ").push_bind(kind.name());
+            let (entity, kind) = (kind.entity().name(), kind.name());
+            query.push_each(
+                "part p",
+                &format!(
+                    "p.entity = '{entity}' AND p.kind = '{kind}' AND p.company = k.company AND p.number = k.number \
+                     AND p.part = k.part AND p.source_key IS NOT NULL"
+                ),
+            );
             for row in query.fetch_all(&mut self.reader().await?).await? {
                 let owned = Owned {
                     source: row.get("source")?,
