@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use roaring::RoaringTreemap;
 use tokio::sync::{mpsc, watch};
 
+use super::draft::{Compared, Fresh};
 use super::error::SyncError;
 use super::keyed::Keyed;
-use super::page::{Compared, Comparer, Fresh};
+use super::page::Comparer;
 use super::progress::{Progress, bytes};
 use crate::store::{Lease, Page, Run, RunCounts, Store};
 

@@ -3,6 +3,7 @@
 //! What does not live here: reading records (`connector`), turning them into parts (`mapping`), keeping them
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
+mod draft;
 mod erased;
 mod error;
 mod flow;

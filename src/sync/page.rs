@@ -5,60 +5,17 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use roaring::RoaringTreemap;
-
+use super::draft::{Candidate, Compared, Draft, Fresh, Reason};
 use super::erased::Erased;
 use super::error::SyncError;
 use super::keyed::{Keyed, first};
 use super::prices;
 use super::progress::Progress;
-use super::raw;
 use super::scope::Scopes;
-use super::validity;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
-use crate::store::{Difference, Known, KnownRejection, Operation, Page, Recognised, Rejection, Run, RunCounts, Store};
-
-/// Digest of a rejection whose reason lies outside its row: it is tried again each time.
-const AGAIN: [u8; 16] = [0; 16];
-
-/// A page that was compared.
-pub(super) struct Compared {
-    /// The run as of this page.
-    pub run: Run,
-    /// What the page differs in.
-    pub page: Page,
-    /// What of the store the page has.
-    pub seen: RoaringTreemap,
-    /// Of a page that was taken as new without a look into the store: what to compare it from if it is not.
-    pub fresh: Option<Fresh>,
-}
-
-/// A page before it was compared.
-pub(super) struct Fresh {
-    /// The run's counts before it.
-    pub before: RunCounts,
-    /// Its records.
-    pub records: Vec<Keyed>,
-}
-
-/// A record that the store does not recognise, with what is stored under its key.
-struct Candidate {
-    keyed: Keyed,
-    known: Option<Known>,
-    rejected: Option<KnownRejection>,
-    /// Whether it names a person who is left out: its source row is not kept.
-    personal: bool,
-}
-
-impl Candidate {
-    /// Whether what is stored under the record's key stands at this place already.
-    fn owns(&self, place: &(Key, String)) -> bool {
-        self.known.as_ref().is_some_and(|known| known.key == place.0 && known.part == place.1)
-    }
-}
+use crate::store::{Recognised, Run, RunCounts, Store};
 
 /// Candidates with what their mapping made of them.
 type MappedPage = Vec<(Candidate, Result<Outcome, String>)>;
@@ -103,13 +60,7 @@ impl Comparer<'_> {
     }
 
     fn begin(&self, run: &mut Run, records: &[Keyed]) -> Draft {
-        run.counts.read += records.len() as u64;
-        Draft {
-            seen: RoaringTreemap::new(),
-            page: Page { number: run.pages, ..Page::default() },
-            today: self.today,
-            raw: self.keep_raw.then(raw::Builder::default),
-        }
+        Draft::begin(run, records.len(), self.today, self.keep_raw)
     }
 
     /// What a page of a first load comes to if nothing of it is stored: the store is not asked, and says when it stores
@@ -400,122 +351,6 @@ fn claims(mapped: &MappedPage) -> Vec<(Key, String)> {
         _ => None,
     };
     mapped.iter().filter_map(part).collect()
-}
-
-/// Why a record is not taken.
-struct Reason {
-    message: String,
-    /// Whether it lies outside the row, so that the row is tried again each time.
-    again: bool,
-}
-
-impl Reason {
-    fn row(message: String) -> Self {
-        Self { message, again: false }
-    }
-
-    fn claimed(run: &Run, key: &Key) -> Self {
-        Self { message: format!("another record of this run is {} {key} already", run.kind), again: true }
-    }
-
-    fn owned(run: &Run, key: &Key, connection: &str, source_key: &str) -> Self {
-        let kind = run.kind;
-        let message = format!("{kind} {key} belongs to the record '{source_key}' of connection '{connection}' already");
-        Self { message, again: true }
-    }
-}
-
-/// A page that is being made.
-struct Draft {
-    seen: RoaringTreemap,
-    page: Page,
-    today: i32,
-    /// The source rows of what differs, where they are kept.
-    raw: Option<raw::Builder>,
-}
-
-impl Draft {
-    fn end(mut self, run: &mut Run) -> Result<Compared, SyncError> {
-        run.pages += 1;
-        if let Some(raw) = self.raw {
-            self.page.raw = raw.finish()?;
-        }
-        let seen = if run.complete && !run.loading { self.seen } else { RoaringTreemap::new() };
-        Ok(Compared { run: run.clone(), page: self.page, seen, fresh: None })
-    }
-
-    /// Notes a record that is not taken, for the reason given or, where it could not be read, for that one.
-    fn reject(&mut self, run: &mut Run, keyed: &Keyed, reason: Reason) {
-        self.reject_as(run, keyed, keyed.key.clone(), reason);
-    }
-
-    /// Notes a record whose key another one of the source has.
-    fn reject_twice(&mut self, run: &mut Run, keyed: &Keyed) {
-        let message = format!("the key '{}' is there twice; the first record is taken", keyed.key);
-        self.reject_as(run, keyed, keyed.place.to_string(), Reason { message, again: true });
-    }
-
-    fn reject_as(&mut self, run: &mut Run, keyed: &Keyed, source_key: String, reason: Reason) {
-        run.counts.rejected += 1;
-        self.page.rejections.push(Rejection {
-            id: 0,
-            source: run.source,
-            run: run.id.clone(),
-            source_key,
-            digest: if reason.again { AGAIN } else { keyed.digest },
-            place: keyed.place.to_string(),
-            reason: keyed.unreadable.clone().unwrap_or(reason.message),
-            record: raw::typed(&keyed.fields),
-            at: Timestamp::now(),
-        });
-    }
-
-    fn mended(&mut self, rejected: Option<KnownRejection>) {
-        self.page.mended.extend(rejected.map(|r| r.id));
-    }
-
-    fn differ(
-        &mut self,
-        run: &mut Run,
-        progress: &mut Progress,
-        candidate: &Candidate,
-        part: Mapped,
-        shops: Option<Vec<String>>,
-        own: bool,
-    ) -> Result<(), SyncError> {
-        let Candidate { keyed: Keyed { key, digest, place, fields, raw, .. }, known, personal, .. } = candidate;
-        if let (Some(batch), None, false) = (&mut self.raw, raw, personal) {
-            batch.push_fields(key, place, fields)?;
-        }
-        let hash = part.content.hash();
-        let unchanged = own && known.as_ref().is_some_and(|k| k.hash == hash);
-        if let Some(known) = known.as_ref().filter(|_| !own) {
-            // The record has another canonical key now: the old part goes, a new one comes.
-            self.page.differences.push(progress.deletion(key.clone(), *digest, known));
-        }
-        match (unchanged, known.is_some()) {
-            (true, _) => run.counts.unchanged += 1,
-            (false, true) => run.counts.updated += 1,
-            (false, false) => run.counts.created += 1,
-        }
-        self.page.differences.push(Difference {
-            position: progress.next(),
-            operation: if unchanged { Operation::Recognise } else { Operation::Upsert },
-            source_key: key.clone(),
-            key: Key::new(part.company, part.identity.number),
-            part: part.identity.part,
-            who: part.identity.who,
-            what: part.identity.what,
-            shops,
-            raw: *raw,
-            turn: validity::next_turn(run.kind, &part.content, self.today),
-            content: (!unchanged).then_some(part.content),
-            before: known.as_ref().filter(|_| own).map(|k| k.hash),
-            after: Some(hash),
-            source_hash: *digest,
-        });
-        Ok(())
-    }
 }
 
 /// Where the newest record of each key stands.

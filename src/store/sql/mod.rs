@@ -18,6 +18,7 @@ mod privacy;
 mod prune;
 mod raw;
 mod recognise;
+mod relay;
 mod rows;
 mod runs;
 mod session;
@@ -95,6 +96,8 @@ enum Pools {
     },
     Postgres {
         pool: PgPool,
+        /// The way to the server, for as long as the store is open.
+        _relay: Option<relay::Relay>,
     },
 }
 
@@ -141,7 +144,7 @@ impl SqlStore {
                 reader.close().await;
                 writer.close().await;
             }
-            Pools::Postgres { pool } => pool.close().await,
+            Pools::Postgres { pool, .. } => pool.close().await,
         }
     }
 

@@ -3,6 +3,7 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use super::super::{Result, StoreError};
+use super::relay::Relay;
 use super::{BUSY, OpenOptions, Pools, check_version};
 use crate::config::PostgresUrl;
 
@@ -35,6 +36,16 @@ pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools>
     if let Some(password) = &open.password {
         options = options.password(password.reveal());
     }
+    // A path is a socket of this machine already.
+    let relay = if options.get_socket().is_some() || options.get_host().starts_with('/') {
+        None
+    } else {
+        let relay = Relay::begin(options.get_host(), options.get_port()).await;
+        Some(relay.map_err(|error| failed(sqlx::Error::Io(error)))?)
+    };
+    if let Some(relay) = &relay {
+        options = options.socket(relay.directory());
+    }
     let pool = PgPoolOptions::new()
         .max_connections(open.connections)
         .acquire_timeout(BUSY)
@@ -55,7 +66,7 @@ pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools>
     } else {
         check_version(schema_version(&pool).await?, &MIGRATIONS)?;
     }
-    Ok(Pools::Postgres { pool })
+    Ok(Pools::Postgres { pool, _relay: relay })
 }
 
 /// How much of a copy is sent at once.

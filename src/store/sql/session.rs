@@ -86,7 +86,7 @@ impl SqlStore {
     pub(super) async fn reader(&self) -> Result<Session<'static>> {
         Ok(match &self.pools {
             Pools::Sqlite { reader, .. } => Session::Sqlite(Held::Connection(reader.acquire().await?)),
-            Pools::Postgres { pool } => Session::Postgres(Held::Connection(pool.acquire().await?)),
+            Pools::Postgres { pool, .. } => Session::Postgres(Held::Connection(pool.acquire().await?)),
         })
     }
 
@@ -94,7 +94,7 @@ impl SqlStore {
     pub(super) async fn snapshot(&self) -> Result<Session<'static>> {
         Ok(match &self.pools {
             Pools::Sqlite { reader, .. } => Session::Sqlite(Held::Transaction(reader.begin().await?)),
-            Pools::Postgres { pool } => {
+            Pools::Postgres { pool, .. } => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".into_sql_str();
                 Session::Postgres(Held::Transaction(pool.begin_with(begin).await?))
             }
@@ -107,7 +107,7 @@ impl SqlStore {
             Pools::Sqlite { writer, .. } => {
                 Session::Sqlite(Held::Transaction(writer.begin_with("BEGIN IMMEDIATE".into_sql_str()).await?))
             }
-            Pools::Postgres { pool } => Session::Postgres(Held::Transaction(pool.begin().await?)),
+            Pools::Postgres { pool, .. } => Session::Postgres(Held::Transaction(pool.begin().await?)),
         })
     }
 }
