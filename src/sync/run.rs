@@ -131,7 +131,8 @@ struct Execution {
 impl Execution {
     async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         let (mut run, mut progress, skip) = self.begin().await?;
-        match self.read(&mut run, &mut progress, skip, reader, verify).await {
+        // All that reading takes is kept apart: this future is held by many others.
+        match Box::pin(self.read(&mut run, &mut progress, skip, reader, verify)).await {
             Ok(()) => {}
             Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
             Err(error) => {
@@ -162,7 +163,7 @@ impl Execution {
         self.stores = false;
         let mut run = self.run(false);
         let mut progress = Progress::new(self.has_rejections().await?);
-        self.read(&mut run, &mut progress, 0, reader, verify).await?;
+        Box::pin(self.read(&mut run, &mut progress, 0, reader, verify)).await?;
         run.state = RunState::Done;
         if let Verdict::Hold(reason) = self.judge(&run).await? {
             run.state = RunState::Held;

@@ -308,15 +308,15 @@ async fn followers_miss_nothing_while_many_write(engine: Engine) {
     let fresh = Follower::whole(&store, true).await;
     assert_same(&shop.present(), &fresh.present());
     for (key, (sequence, _)) in fresh.known.iter().filter(|(_, (_, there))| !there) {
-        let heard = shop.known.get(key);
-        assert!(heard.is_none_or(|heard| heard == &(*sequence, false)), "{key:?} is gone since {sequence}: {heard:?}");
+        let told = shop.known.get(key);
+        assert!(told.is_none_or(|told| told == &(*sequence, false)), "{key:?} is gone since {sequence}: {told:?}");
     }
 }
 
 /// Says only how they differ: there are tens of thousands.
 fn assert_same(followed: &Known, stored: &Known) {
     let missed: Vec<_> = stored.iter().filter(|(key, known)| followed.get(*key) != Some(*known)).take(5).collect();
-    let heard: Vec<_> = missed.iter().map(|(key, _)| followed.get(*key)).collect();
-    assert!(missed.is_empty(), "stored {missed:?}, heard {heard:?}");
+    let told: Vec<_> = missed.iter().map(|(key, _)| followed.get(*key)).collect();
+    assert!(missed.is_empty(), "stored {missed:?}, told {told:?}");
     assert_eq!(followed.len(), stored.len());
 }

@@ -352,15 +352,15 @@ async fn whoever_was_taken_over_writes_nothing(engine: Engine) {
     let done = Run { state: RunState::Done, ..run.clone() };
     let store = &f.store;
     assert!(!store.renew_lease(&old).await.unwrap());
-    assert_fenced(store.begin_run(&old, &f.run(&f.source)).await);
-    assert_fenced(store.commit_page(&old, &run, &more).await);
-    assert_fenced(store.commit_load(&old, &run, &more).await);
-    assert_fenced(store.commit_fresh(&old, &run, &more).await);
-    assert_fenced(store.restage_shops(&old, &run.id, &[(0, vec!["b2b".to_owned()])]).await);
-    assert_fenced(store.apply_page(&old, &run.id, 10).await);
-    assert_fenced(store.save_run(&old, &done).await);
-    assert_fenced(store.end_run(&old, &done, true).await);
-    assert_fenced(store.finish_run(&old, &done).await);
+    assert_fenced(&store.begin_run(&old, &f.run(&f.source)).await);
+    assert_fenced(&store.commit_page(&old, &run, &more).await);
+    assert_fenced(&store.commit_load(&old, &run, &more).await);
+    assert_fenced(&store.commit_fresh(&old, &run, &more).await);
+    assert_fenced(&store.restage_shops(&old, &run.id, &[(0, vec!["b2b".to_owned()])]).await);
+    assert_fenced(&store.apply_page(&old, &run.id, 10).await);
+    assert_fenced(&store.save_run(&old, &done).await);
+    assert_fenced(&store.end_run(&old, &done, true).await);
+    assert_fenced(&store.finish_run(&old, &done).await);
 
     assert_eq!(store.run(&run.id).await.unwrap().unwrap().state, RunState::Running);
     assert_eq!(store.staged(&run.id, -1, 10).await.unwrap().len(), 1, "what was staged before stands, and no more");
@@ -369,7 +369,7 @@ async fn whoever_was_taken_over_writes_nothing(engine: Engine) {
     assert_eq!(store.apply_page(&new, &run.id, 10).await.unwrap().applied, 1, "whoever took over goes on");
 }
 
-fn assert_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+fn assert_fenced<T: std::fmt::Debug>(result: &Result<T, StoreError>) {
     assert!(matches!(result, Err(StoreError::Fenced(_))), "{result:?}");
 }
 
