@@ -353,7 +353,8 @@ async fn break_off(bridge: &Bridge, mapping: &str, file: &str) -> Run {
     let mut job = bridge.job(mapping, file).await;
     let (let_go, gone) = std::sync::mpsc::channel();
     let kind = job.source.kind;
-    job.reader = Box::new(Stalling { inner: job.reader, left: 1500, gone });
+    let page = u32::try_from(bridge.store.rows_of_a_page()).unwrap();
+    job.reader = Box::new(Stalling { inner: job.reader, left: page + page / 2, gone });
     let task = tokio::spawn(job.execute());
     let filter = RunFilter { kind: Some(kind), state: Some(RunState::Running), limit: 1, ..RunFilter::default() };
     let run = loop {
@@ -369,18 +370,23 @@ async fn break_off(bridge: &Bridge, mapping: &str, file: &str) -> Run {
     run
 }
 
+/// Changes lines of every page, so that each is committed at once.
+fn change_some(lines: &mut [Vec<u8>]) {
+    for line in lines.iter_mut().skip(1).step_by(10) {
+        *line = String::from_utf8(line.clone()).unwrap().replace(";10;N", ";11;N").into_bytes();
+    }
+}
+
 async fn a_run_that_broke_off_is_continued_and_nothing_happens_twice(engine: Engine) {
     let bridge = Bridge::new(engine).await;
     let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
-    assert_eq!(broken.counts.read, 1000);
+    assert_eq!(broken.counts.read, bridge.store.rows_of_a_page() as u64);
     let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
     assert_eq!((run.id == broken.id, run.counts.read, run.counts.created), (true, 7629, 7629));
     assert_eq!(bridge.sequence().await, 7629, "each line was fed once");
 
     bridge.edit("prijsafspraken.csv", |lines| {
-        for line in lines.iter_mut().skip(1).step_by(10) {
-            *line = String::from_utf8(line.clone()).unwrap().replace(";10;N", ";11;N").into_bytes();
-        }
+        change_some(lines);
         lines.truncate(lines.len() - 5);
     });
     let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
@@ -416,7 +422,10 @@ async fn a_run_that_is_stopped_ends_after_its_page_and_goes_on_later(engine: Eng
 async fn a_run_that_broke_off_is_not_continued_on_another_file(engine: Engine) {
     let bridge = Bridge::new(engine).await;
     bridge.pull("price_agreement", "prijsafspraken.csv").await;
-    bridge.edit("prijsafspraken.csv", |lines| lines.truncate(7628));
+    bridge.edit("prijsafspraken.csv", |lines| {
+        change_some(lines);
+        lines.truncate(7628);
+    });
     let broken = break_off(&bridge, "price_agreement", "prijsafspraken.csv").await;
     bridge.edit("prijsafspraken.csv", |lines| lines.truncate(7627));
     let run = bridge.pull("price_agreement", "prijsafspraken.csv").await;
