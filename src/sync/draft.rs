@@ -2,17 +2,25 @@
 //!
 //! What does not live here: finding out what a record is (`page`).
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
 
 use super::error::SyncError;
 use super::keyed::Keyed;
-use super::progress::Progress;
+use super::progress::{MOST_PAGES, Progress, bytes};
 use super::raw;
 use super::validity;
 use crate::mapping::Mapped;
 use crate::model::Key;
 use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection, Run, RunCounts};
+
+/// Differences that are committed without waiting for more.
+const MUCH: usize = 1000;
+
+/// How long a run over what is known goes on without noting how far it is.
+const NOTED: Duration = Duration::from_secs(1);
 
 /// Digest of a rejection whose reason lies outside its row: it is tried again each time.
 const AGAIN: [u8; 16] = [0; 16];
@@ -23,8 +31,6 @@ pub(super) struct Compared {
     pub run: Run,
     /// What the page differs in.
     pub page: Page,
-    /// What of the store the page has.
-    pub seen: RoaringTreemap,
     /// Of a page that was taken as new without a look into the store: what to compare it from if it is not.
     pub fresh: Option<Fresh>,
 }
@@ -76,25 +82,61 @@ impl Reason {
     }
 }
 
-/// A page that is being made.
+/// A page that is being made. Where little differs, several pages of the source become one.
 pub(super) struct Draft {
     pub seen: RoaringTreemap,
     pub page: Page,
     today: i32,
     /// The source rows of what differs, where they are kept.
     raw: Option<raw::Builder>,
+    /// Pages of the source in it.
+    pages: u32,
+    since: Instant,
 }
 
 impl Draft {
     /// Begins a page of a run of this day, that keeps source rows or does not.
-    pub fn begin(run: &mut Run, records: usize, today: i32, keep_raw: bool) -> Self {
-        run.counts.read += records as u64;
+    pub fn begin(run: &Run, today: i32, keep_raw: bool) -> Self {
         Self {
             seen: RoaringTreemap::new(),
             page: Page { number: run.pages, ..Page::default() },
             today,
             raw: keep_raw.then(raw::Builder::default),
+            pages: 0,
+            since: Instant::now(),
         }
+    }
+
+    /// Takes in a page of the source.
+    pub fn read(&mut self, run: &mut Run, records: usize) {
+        if self.is_empty() {
+            self.since = Instant::now();
+        }
+        run.counts.read += records as u64;
+        self.pages += 1;
+    }
+
+    /// Whether it is time to commit: much differs, or it was begun a while ago. In a run over changes each page is
+    /// committed that differs, since a later one can replace what it says.
+    pub fn is_due(&self, run: &Run) -> bool {
+        let Page { differences, rejections, replaced, mended, .. } = &self.page;
+        let differs = differences.len() + rejections.len() + replaced.len() + mended.len();
+        differs >= MUCH || self.pages >= MOST_PAGES || self.since.elapsed() >= NOTED || (!run.complete && differs > 0)
+    }
+
+    /// How long it may wait for more; none while nothing is in it.
+    pub fn left(&self) -> Option<Duration> {
+        (!self.is_empty()).then(|| NOTED.saturating_sub(self.since.elapsed()))
+    }
+
+    /// Has the number of the run's next page.
+    pub fn number(&mut self, run: &Run) {
+        self.page.number = run.pages;
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.pages == 0
     }
 
     pub fn end(mut self, run: &mut Run) -> Result<Compared, SyncError> {
@@ -102,8 +144,10 @@ impl Draft {
         if let Some(raw) = self.raw {
             self.page.raw = raw.finish()?;
         }
-        let seen = if run.complete && !run.loading { self.seen } else { RoaringTreemap::new() };
-        Ok(Compared { run: run.clone(), page: self.page, seen, fresh: None })
+        if run.complete && !run.loading {
+            self.page.seen = bytes(&self.seen)?;
+        }
+        Ok(Compared { run: run.clone(), page: self.page, fresh: None })
     }
 
     /// Notes a record that is not taken, for the reason given or, where it could not be read, for that one.

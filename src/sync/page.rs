@@ -15,7 +15,7 @@ use super::scope::Scopes;
 use crate::config::values::Percent;
 use crate::mapping::{Mapped, Mapping, Outcome, Setting};
 use crate::model::{Key, PartKind};
-use crate::store::{Recognised, Run, RunCounts, Store};
+use crate::store::{Recognised, Run, Store};
 
 /// Candidates with what their mapping made of them.
 type MappedPage = Vec<(Candidate, Result<Outcome, String>)>;
@@ -37,30 +37,32 @@ pub(super) struct Comparer<'a> {
 }
 
 impl Comparer<'_> {
-    /// What a page differs in. The run's counts and the progress move on with it.
+    /// Begins a page.
+    pub(super) fn begin(&self, run: &Run) -> Draft {
+        Draft::begin(run, self.today, self.keep_raw)
+    }
+
+    /// Finds out what records differ in. The run's counts and the progress move on with them.
     pub(super) async fn compare(
         &self,
         run: &mut Run,
         progress: &mut Progress,
+        draft: &mut Draft,
         records: Vec<Keyed>,
-    ) -> Result<Compared, SyncError> {
-        let mut draft = self.begin(run, &records);
-        progress.forget_committed(run.pages);
-        let candidates = self.recognise(run, progress, &mut draft, records).await?;
+    ) -> Result<(), SyncError> {
+        draft.read(run, records.len());
+        progress.forget_committed();
+        let candidates = self.recognise(run, progress, draft, records).await?;
         let mapped = self.map(run, candidates).await?;
         let mut taken = self.owners(run, &mapped).await?;
         taken.extend(self.staged_claims(run, &mapped).await?);
         let prices = self.stored_prices(run.kind, &mapped).await?;
         for (candidate, outcome) in mapped {
-            if let Some(reason) = self.settle(run, progress, &mut draft, &candidate, outcome, &taken, &prices)? {
+            if let Some(reason) = self.settle(run, progress, draft, &candidate, outcome, &taken, &prices)? {
                 draft.reject(run, &candidate.keyed, reason);
             }
         }
-        draft.end(run)
-    }
-
-    fn begin(&self, run: &mut Run, records: &[Keyed]) -> Draft {
-        Draft::begin(run, records.len(), self.today, self.keep_raw)
+        Ok(())
     }
 
     /// What a page of a first load comes to if nothing of it is stored: the store is not asked, and says when it stores
@@ -71,8 +73,9 @@ impl Comparer<'_> {
         progress: &mut Progress,
         records: Vec<Keyed>,
     ) -> Result<Compared, SyncError> {
-        let mut draft = self.begin(run, &records);
-        let before = RunCounts { read: run.counts.read - records.len() as u64, ..run.counts };
+        let before = run.counts;
+        let mut draft = self.begin(run);
+        draft.read(run, records.len());
         let mut keys = HashSet::with_capacity(records.len());
         let (mut candidates, mut aside) = (Vec::with_capacity(records.len()), Vec::new());
         for keyed in records {

@@ -10,8 +10,11 @@ use crate::store::{Difference, Known, Operation, Run};
 /// In the list of what was seen, rejections stand above this, parts below.
 const REJECTIONS: u64 = 1 << 63;
 
+/// Pages of the source that are committed together at the most.
+pub(super) const MOST_PAGES: u32 = 32;
+
 /// Pages that cannot all be under way between comparing and the end of storing: far more than are ever ahead.
-const UNDER_WAY: u32 = 16;
+const UNDER_WAY: u32 = 8 * MOST_PAGES;
 
 /// What a run remembers between its pages.
 #[derive(Debug, Default)]
@@ -22,6 +25,8 @@ pub(super) struct Progress {
     recent: Recent,
     /// The same of the pages before.
     older: Recent,
+    /// Pages of the source so far.
+    pages: u32,
     /// Whether a page has staged anything: in a run over changes the newest record of a key counts.
     pub staged: bool,
     /// The position of the newest difference.
@@ -84,8 +89,9 @@ impl Progress {
     }
 
     /// Forgets what only committed pages can have made new, from time to time.
-    pub fn forget_committed(&mut self, pages: u32) {
-        if pages.is_multiple_of(UNDER_WAY) {
+    pub fn forget_committed(&mut self) {
+        self.pages = self.pages.wrapping_add(1);
+        if self.pages.is_multiple_of(UNDER_WAY) {
             self.older = std::mem::take(&mut self.recent);
         }
     }
