@@ -63,6 +63,7 @@ impl Parts for SqlStore {
             let (entity, kind) = (kind.entity().name(), kind.name());
             query.push_each(
                 "part p",
+                "",
                 &format!(
                     "p.entity = '{entity}' AND p.kind = '{kind}' AND p.company = k.company AND p.number = k.number \
                      AND p.part = k.part AND p.source_key IS NOT NULL"
@@ -108,12 +109,8 @@ impl Parts for SqlStore {
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for chunk in keys.chunks(LOOKUP / 2) {
-            let mut query = Sql::with_keys(self.engine(), chunk);
-            query.push(rows::PART_OF_KEYS);
-            query.push(
-                "WHERE p.company = k.company AND p.number = k.number AND p.source_key IS NOT NULL AND p.entity = ",
-            );
-            query.push_bind(entity.name()).push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
+            let mut query = rows::select_parts_of(self.engine(), entity, chunk);
+            query.push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
             for row in query.fetch_all(&mut self.reader().await?).await? {
                 parts.push(rows::part(&row)?);
             }
@@ -122,7 +119,7 @@ impl Parts for SqlStore {
     }
 
     async fn list(&self, wanted: &ListQuery) -> Result<Vec<Part>> {
-        let mut query = self.sql(rows::PART);
+        let mut query = rows::select_parts(self.engine());
         query.push("WHERE p.source_key IS NOT NULL AND p.entity = ").push_bind(wanted.entity.name());
         query.push(" AND p.kind = ").push_bind(PartKind::from(wanted.entity).name());
         for (column, values) in [

@@ -1,29 +1,35 @@
-//! Between SQLite's columns and the store's types.
+//! Between the engines' columns and the store's types.
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::super::{Known, Part, Result, Run, RunState, Source, StoreError, Stored};
-use super::statement::Row;
+use super::statement::{Engine, Row, Sql};
 use crate::model::hash::ContentHash;
-use crate::model::{Key, PartKind};
+use crate::model::{Entity, Key, PartKind};
 
-macro_rules! part_from {
-    ($from:literal) => {
-        concat!(
-            "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, p.source_key, \
-             p.run, COALESCE(r.mapping, '') AS mapping, p.changed_at, p.sequence FROM ",
-            $from,
-            " JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run "
-        )
-    };
+/// What is selected of a part `p` of a source `s` that a run `r` brought.
+const PART_COLUMNS: &str = "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, \
+                            p.source_key, p.run, COALESCE(r.mapping, '') AS mapping, p.changed_at, p.sequence FROM ";
+
+/// How source and run are joined to a part.
+const PART_JOINS: &str = "JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run";
+
+/// Begins to select parts; conditions follow after `WHERE`.
+pub(super) fn select_parts(engine: Engine) -> Sql {
+    Sql::new(engine, &format!("{PART_COLUMNS}part p {PART_JOINS} "))
 }
 
-/// What a part is selected with.
-pub(super) const PART: &str = part_from!("part p");
-
-/// What the parts of entities are selected with, after [`with_keys`].
-pub(super) const PART_OF_KEYS: &str = part_from!("k CROSS JOIN part p");
+/// Begins to select the living parts of an entity by their keys, of which there must be one at least; more conditions may
+/// follow after `AND`.
+pub(super) fn select_parts_of<'a>(engine: Engine, entity: Entity, keys: impl IntoIterator<Item = &'a Key>) -> Sql {
+    let mut sql = Sql::with_keys(engine, keys);
+    let entity = entity.name();
+    let wanted =
+        format!("p.entity = '{entity}' AND p.company = k.company AND p.number = k.number AND p.source_key IS NOT NULL");
+    sql.push(PART_COLUMNS).push("k CROSS JOIN ").push_each("part p", PART_JOINS, &wanted);
+    sql
+}
 
 /// What a run is selected with.
 pub(super) const RUN: &str = "SELECT r.*, s.connection, s.stream, s.kind FROM run r JOIN source s ON s.id = r.source ";

@@ -99,12 +99,7 @@ impl Shops for SqlStore {
     async fn visible(&self, view: &View, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts: Vec<Part> = Vec::new();
         for chunk in keys.chunks(LOOKUP) {
-            let mut query = Sql::with_keys(self.engine(), chunk);
-            query.push(rows::PART_OF_KEYS);
-            query.push(
-                "WHERE p.company = k.company AND p.number = k.number AND p.source_key IS NOT NULL AND p.entity = ",
-            );
-            query.push_bind(entity.name());
+            let mut query = rows::select_parts_of(self.engine(), entity, chunk);
             push_scope(&mut query, Eyes::Shop(view), entity);
             query.push(" ORDER BY p.company, p.number, p.part <> '', p.kind, p.part");
             for row in query.fetch_all(&mut self.reader().await?).await? {

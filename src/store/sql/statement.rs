@@ -257,15 +257,15 @@ impl Sql {
         }
     }
 
-    /// Goes on with a table that is looked into for each row of the one before, and the condition; more may follow after
-    /// `AND`. A table that grows by a page each time has no statistics, so PostgreSQL is not left to choose.
-    pub(super) fn push_each(&mut self, table: &str, condition: &str) -> &mut Self {
+    /// Goes on with a table that is looked into for each row of the one before, what is joined to it, and the condition;
+    /// more may follow after `AND`. A table that grows by a page each time has no statistics, so PostgreSQL is not left to choose.
+    pub(super) fn push_each(&mut self, table: &str, joins: &str, condition: &str) -> &mut Self {
         let name = table.rsplit(' ').next().unwrap_or(table);
         match self.engine {
-            Engine::Sqlite => self.push(format_args!("{table} WHERE {condition}")),
-            Engine::Postgres => {
-                self.push(format_args!("LATERAL (SELECT * FROM {table} WHERE {condition} OFFSET 0) {name} WHERE TRUE"))
-            }
+            Engine::Sqlite => self.push(format_args!("{table} {joins} WHERE {condition}")),
+            Engine::Postgres => self.push(format_args!(
+                "LATERAL (SELECT * FROM {table} WHERE {condition} OFFSET 0) {name} {joins} WHERE TRUE"
+            )),
         }
     }
 

@@ -18,13 +18,14 @@ CREATE TABLE source (
     UNIQUE (connection, stream, kind)
 ) STRICT;
 
+-- Sources are never deleted, so parts, versions and rows name theirs without a check of each.
 -- A tombstone keeps its canonical key and sequence; source_key, content and hashes are null.
 -- born: the sequence since which it is alive and about whom it is about; a shop that could not see it since then need
 -- not learn that it ever was. raw: the batch that has the source row. turn: the next day, counted from 1970-01-01, on
 -- which it becomes valid or expires.
 CREATE TABLE part (
     id          INTEGER PRIMARY KEY,
-    source      INTEGER NOT NULL REFERENCES source (id),
+    source      INTEGER NOT NULL,
     source_key  TEXT,
     entity      TEXT NOT NULL,
     kind        TEXT NOT NULL,
@@ -55,7 +56,7 @@ CREATE INDEX part_what ON part (entity, company, what, number) WHERE what IS NOT
 -- Earlier versions of parts, each from when it was stored until it was superseded.
 CREATE TABLE history (
     id         INTEGER PRIMARY KEY,
-    source     INTEGER NOT NULL REFERENCES source (id),
+    source     INTEGER NOT NULL,
     source_key TEXT NOT NULL,
     entity     TEXT NOT NULL,
     kind       TEXT NOT NULL,
@@ -86,7 +87,7 @@ CREATE TABLE pruned (
 -- Source rows of new and changed parts as they were read, a batch compressed.
 CREATE TABLE raw (
     id      INTEGER PRIMARY KEY,
-    source  INTEGER NOT NULL REFERENCES source (id),
+    source  INTEGER NOT NULL,
     run     TEXT NOT NULL,
     at      INTEGER NOT NULL,
     records INTEGER NOT NULL,
