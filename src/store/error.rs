@@ -41,6 +41,12 @@ pub enum StoreError {
     /// Another process has taken over what this one was at.
     #[error("another process has taken over '{0}', since its lease had run out here; nothing of the page was written")]
     Fenced(String),
+    /// The server ended a transaction in which this process did nothing for too long.
+    #[error(
+        "this process stood still within a transaction until the server ended it ({0}): it was frozen, or the machine is \
+         overloaded; nothing of the page was written"
+    )]
+    Frozen(#[source] sqlx::Error),
     /// The store's file is damaged.
     #[error("the store {} is damaged ({message}); restore it from a backup and run `tradebridge recover`", path.display())]
     Damaged {
@@ -88,8 +94,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // SQLITE_FULL and SQLITE_IOERR_SHMSIZE say what is missing; SQLITE_IOERR_WRITE, _FSYNC and _TRUNCATE come from
         // a quota or a limit as well as from a broken disk: https://www.sqlite.org/rescode.html
-        // PostgreSQL's disk_full, https://www.postgresql.org/docs/current/errcodes-appendix.html
+        // PostgreSQL's idle_in_transaction_session_timeout and disk_full, https://www.postgresql.org/docs/current/errcodes-appendix.html
         match (sqlstate(&error).as_deref(), code(&error)) {
+            (Some("25P03"), _) => Self::Frozen(error),
             (Some("53100"), _) | (_, Some(13 | 4874)) => Self::Full(error),
             (_, Some(778 | 1034 | 1546)) => Self::Unwritable(error),
             _ => Self::Engine(error),

@@ -143,7 +143,9 @@ async fn a_process_frozen_beyond_its_lease_writes_nothing_when_it_wakes() {
         let taken_over = store.head().await.unwrap();
         frozen.signal("CONT");
         let refused = frozen.until(|line| line["entity"] == "price_agreement" && line["reason"].is_string());
-        assert!(refused["reason"].to_string().contains("lease"), "{refused:#}");
+        // It was frozen between two transactions, or within one that the server has ended meanwhile.
+        let reason = refused["reason"].to_string();
+        assert!(reason.contains("lease") || reason.contains("stood still"), "{refused:#}");
         for daemon in [&mut frozen, &mut second] {
             daemon.signal("TERM");
             assert!(daemon.wait().success());
