@@ -2,12 +2,13 @@
 //!
 //! What does not live here: which fields there are (`shape`), and making content of a source record (`mapping`).
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::hash::{ContentHash, first};
 use super::kind::PartKind;
 use super::shape::{self, Kind, Shape};
-use crate::record::write_text;
 
 /// The canonical content of a part.
 ///
@@ -22,9 +23,9 @@ pub struct Content {
 impl Content {
     /// The content of a value.
     pub fn of(kind: PartKind, value: &Value) -> Self {
-        let mut text = Vec::with_capacity(512);
+        let mut text = String::with_capacity(512);
         write_record(Some(shape::of(kind)), value, &mut text);
-        Self::of_text(String::from_utf8_lossy(&text).as_ref())
+        Self::of_text(text)
     }
 
     /// The content of a text that is canonical already: one that was stored, or that a mapping wrote in this form.
@@ -59,7 +60,7 @@ impl Content {
     }
 }
 
-fn write(kind: Option<&Kind>, value: &Value, out: &mut Vec<u8>) {
+fn write(kind: Option<&Kind>, value: &Value, out: &mut String) {
     match value {
         Value::Object(_) => match kind {
             Some(Kind::Record(shape) | Kind::Unit(shape)) => write_record(Some(shape), value, out),
@@ -70,40 +71,44 @@ fn write(kind: Option<&Kind>, value: &Value, out: &mut Vec<u8>) {
                 Some(Kind::List(element)) => Some(&**element),
                 _ => None,
             };
-            out.push(b'[');
+            out.push('[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.push(b',');
+                    out.push(',');
                 }
                 write(element, item, out);
             }
-            out.push(b']');
+            out.push(']');
         }
-        Value::String(text) => write_text(text, out),
-        single => out.extend_from_slice(single.to_string().as_bytes()),
+        single => write_single(single, out),
     }
 }
 
-fn write_record(shape: Option<&Shape>, value: &Value, out: &mut Vec<u8>) {
+fn write_single(value: &Value, out: &mut String) {
+    // Writing into a String cannot fail.
+    let _ = write!(out, "{value}");
+}
+
+fn write_record(shape: Option<&Shape>, value: &Value, out: &mut String) {
     let place = |name: &str| shape.and_then(|shape| shape.fields.iter().position(|field| field.name == name));
     let fields = value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     let mut fields: Vec<_> =
         fields.map(|(name, value)| (place(name).unwrap_or(usize::MAX), name.as_str(), value)).collect();
     fields.sort_unstable_by_key(|(place, name, _)| (*place, *name));
-    out.push(b'{');
+    out.push('{');
     for (at, (place, name, value)) in fields.into_iter().enumerate() {
         if at > 0 {
-            out.push(b',');
+            out.push(',');
         }
-        write_text(name, out);
-        out.push(b':');
+        write_single(&Value::from(name), out);
+        out.push(':');
         let kind = match shape {
             Some(shape) => shape.fields.get(place).map(|field| &field.kind),
             None => None,
         };
         write(kind, value, out);
     }
-    out.push(b'}');
+    out.push('}');
 }
 
 #[cfg(test)]

@@ -173,22 +173,3 @@ pub trait Store:
     + std::fmt::Debug
 {
 }
-
-impl<T> Store for T where
-    T: Parts
-        + Runs
-        + Raws
-        + Leases
-        + Feed
-        + History
-        + Turns
-        + Upkeep
-        + Privacy
-        + Orders
-        + Answers
-        + Outbox
-        + Shops
-        + Keys
-        + std::fmt::Debug
-{
-}

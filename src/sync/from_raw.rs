@@ -18,6 +18,7 @@ use super::plan::{Plan, Pull};
 use super::pull::{Pulled, Puller};
 use super::raw::{self, Rows};
 use super::run::{Ended, Job, finish, from_raw_place};
+use crate::connector::Verify;
 use crate::connector::format::{ReadError, Reader};
 use crate::mapping::{Mapping, Setting};
 use crate::record::{Fields, Place, Record};
@@ -277,22 +278,9 @@ impl Puller {
             rejected: Vec::new().into_iter(),
             batch: None,
         };
-        Ok(Job {
-            store: Arc::clone(&self.store),
-            lease: lease.clone(),
-            mapping: Arc::clone(&pull.mapping),
-            setting: pull.link.setting.clone(),
-            scopes: Arc::clone(&plan.scopes),
-            source,
-            guard: pull.guard,
-            complete: false,
-            keep_raw: true,
-            reason: Some(reason),
-            identity: from_raw_place(),
-            reader: Box::new(reader),
-            verify: Box::new(|| Ok(())),
-            stop: self.stop.clone(),
-        })
+        let input: (Box<dyn Reader>, Verify) = (Box::new(reader), Box::new(|| Ok(())));
+        let job = self.job_over(plan, pull, lease, source, from_raw_place(), input);
+        Ok(Job { keep_raw: true, reason: Some(reason), ..job })
     }
 }
 

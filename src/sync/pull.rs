@@ -14,7 +14,8 @@ use super::keyed;
 use super::lease::Held;
 use super::plan::{Plan, Pull};
 use super::run::{Ended, Job, approve, finish, refuse};
-use crate::connector::Offer;
+use crate::connector::format::Reader;
+use crate::connector::{Offer, Verify};
 use crate::mapping::Outcome;
 use crate::model::Key;
 use crate::store::{Lease, Run, RunFilter, RunState, Source, SourceId, Store};
@@ -264,10 +265,23 @@ impl Puller {
         identity: Json,
     ) -> Result<Job, SyncError> {
         let complete = offer.complete;
-        let (reader, verify) = tokio::task::spawn_blocking(move || offer.open())
+        let input = tokio::task::spawn_blocking(move || offer.open())
             .await
             .map_err(|_| SyncError::Stopped("the opening of the source"))??;
-        Ok(Job {
+        Ok(Job { complete, ..self.job_over(plan, pull, lease, source, identity, input) })
+    }
+
+    /// A run over records, as the plan wants it; not a complete pass, and nothing is said of it.
+    pub(super) fn job_over(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        lease: &Lease,
+        source: Source,
+        identity: Json,
+        (reader, verify): (Box<dyn Reader>, Verify),
+    ) -> Job {
+        Job {
             store: Arc::clone(&self.store),
             lease: lease.clone(),
             mapping: Arc::clone(&pull.mapping),
@@ -275,14 +289,14 @@ impl Puller {
             scopes: Arc::clone(&plan.scopes),
             source,
             guard: pull.guard,
-            complete,
+            complete: false,
             keep_raw: plan.keep_raw,
             reason: None,
             identity,
             reader,
             verify,
             stop: self.stop.clone(),
-        })
+        }
     }
 
     /// A complete content is taken where it is what was taken last, by this mapping and these settings; an older one

@@ -10,27 +10,6 @@ use super::statement::Sql;
 use super::{LOOKUP, SqlStore, rows};
 use crate::model::{Entity, Key};
 
-macro_rules! version_from {
-    ($since:literal, $sequence:literal, $until:literal, $from:literal) => {
-        concat!(
-            "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, p.source_key, \
-             p.run, COALESCE(r.mapping, '') AS mapping, p.raw, ",
-            $since,
-            " AS changed_at, ",
-            $sequence,
-            " AS sequence, ",
-            $until,
-            " AS until FROM k CROSS JOIN ",
-            $from,
-            " p JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run "
-        )
-    };
-}
-
-/// What versions are selected with, after `with_keys`.
-const LIVING: &str = version_from!("p.changed_at", "p.sequence", "CAST(NULL AS BIGINT)", "part");
-const SUPERSEDED: &str = version_from!("p.since", "CAST(NULL AS BIGINT)", "p.until", "history");
-
 #[async_trait]
 impl History for SqlStore {
     async fn visible_at(&self, view: &View, entity: Entity, keys: &[Key], at: Timestamp) -> Result<Vec<Part>> {
@@ -210,7 +189,13 @@ async fn known(
 
 /// The living parts, or the superseded versions, of the entities `k`.
 fn push_versions(query: &mut Sql, living: bool, entity: Entity) {
-    query.push(if living { LIVING } else { SUPERSEDED });
+    let (table, changed_at, sequence, until) = if living {
+        ("part", "p.changed_at", "p.sequence", "CAST(NULL AS BIGINT)")
+    } else {
+        ("history", "p.since", "CAST(NULL AS BIGINT)", "p.until")
+    };
+    query.push(rows::part_columns(changed_at, sequence));
+    query.push(format_args!(", p.raw, {until} AS until FROM k CROSS JOIN {table} p {} ", rows::PART_JOINS));
     query.push("WHERE p.company = k.company AND p.number = k.number AND p.entity = ").push_bind(entity.name());
 }
 

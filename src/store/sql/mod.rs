@@ -85,6 +85,8 @@ pub struct SqlStore {
     holder: String,
 }
 
+impl super::Store for SqlStore {}
+
 /// Connections to the engine.
 #[derive(Debug)]
 enum Pools {

@@ -54,8 +54,7 @@ impl Parts for SqlStore {
     async fn owners(&self, kind: PartKind, keys: &[(Key, String)]) -> Result<Vec<Option<Owned>>> {
         let mut found = HashMap::with_capacity(keys.len());
         for chunk in keys.chunks(LOOKUP / 3) {
-            let rows = chunk.iter().map(|(key, part)| [key.company.clone(), key.number.clone(), part.clone()]);
-            let mut query = Sql::with_rows(self.engine(), "k", ["company", "number", "part"], rows);
+            let mut query = Sql::with_places(self.engine(), chunk);
             query.push(
                 "SELECT p.company, p.number, p.part, p.source, p.source_key, \
                  (SELECT connection FROM source WHERE id = p.source) AS connection FROM k CROSS JOIN ",

@@ -4,6 +4,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use super::super::{Result, StoreError};
 use super::relay::Relay;
+use super::statement::Cell;
 use super::{BUSY, OpenOptions, Pools, check_version};
 use crate::config::PostgresUrl;
 
@@ -72,73 +73,48 @@ pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools>
 /// How much of a copy is sent at once.
 const SENT: usize = 1 << 20;
 
-/// Copies rows into a table, in PostgreSQL's binary form; how many. `columns` is how many values `write` writes of each.
+/// Copies rows into a table, in PostgreSQL's binary form; how many.
 /// <https://www.postgresql.org/docs/current/sql-copy.html>
-pub(super) async fn copy<T>(
+pub(super) async fn copy<'a, const N: usize>(
     connection: &mut PgConnection,
     table: &str,
-    columns: i16,
-    rows: &[T],
-    mut write: impl FnMut(&mut CopyRow, &T),
+    rows: impl Iterator<Item = [Cell<'a>; N]>,
 ) -> Result<u64> {
     const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    // A table has at most 1,600 columns.
+    let columns = i16::try_from(N).unwrap_or(i16::MAX).to_be_bytes();
     let mut copy = connection.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
-    let mut row = CopyRow { bytes: Vec::with_capacity(SENT + SENT / 4) };
-    row.bytes.extend_from_slice(HEADER);
-    for value in rows {
-        row.bytes.extend_from_slice(&columns.to_be_bytes());
-        write(&mut row, value);
-        if row.bytes.len() >= SENT {
-            copy.send(row.bytes.as_slice()).await?;
-            row.bytes.clear();
+    let mut bytes = Vec::with_capacity(SENT + SENT / 4);
+    bytes.extend_from_slice(HEADER);
+    for row in rows {
+        bytes.extend_from_slice(&columns);
+        for cell in row {
+            write_cell(&mut bytes, cell);
+        }
+        if bytes.len() >= SENT {
+            copy.send(bytes.as_slice()).await?;
+            bytes.clear();
         }
     }
-    row.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
-    copy.send(row.bytes.as_slice()).await?;
+    bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+    copy.send(bytes.as_slice()).await?;
     Ok(copy.finish().await?)
 }
 
-/// A row that is being copied.
-#[derive(Debug)]
-pub(super) struct CopyRow {
-    bytes: Vec<u8>,
-}
-
-impl CopyRow {
-    /// A whole number.
-    pub(super) fn integer(&mut self, value: impl Into<Option<i64>>) {
-        match value.into() {
-            Some(value) => self.value(&value.to_be_bytes()),
-            None => self.null(),
+fn write_cell(bytes: &mut Vec<u8>, cell: Cell<'_>) {
+    let number;
+    let value = match cell {
+        Cell::Integer(value) => {
+            number = value.map(i64::to_be_bytes);
+            number.as_ref().map(<[u8; 8]>::as_slice)
         }
-    }
-
-    /// A text.
-    pub(super) fn text<'t>(&mut self, value: impl Into<Option<&'t str>>) {
-        match value.into() {
-            Some(value) => self.value(value.as_bytes()),
-            None => self.null(),
-        }
-    }
-
-    /// A row of bytes.
-    pub(super) fn bytes<'t>(&mut self, value: impl Into<Option<&'t [u8]>>) {
-        match value.into() {
-            Some(value) => self.value(value),
-            None => self.null(),
-        }
-    }
-
-    fn null(&mut self) {
-        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
-    }
-
-    fn value(&mut self, value: &[u8]) {
-        // The readers stop far below 2 GiB; a longer value would be refused by the server as no row.
-        let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(value);
-    }
+        Cell::Text(value) => value.map(str::as_bytes),
+        Cell::Bytes(value) => value,
+    };
+    // The readers stop far below 2 GiB; a longer value would be refused by the server as no row.
+    let length = value.map_or(-1, |value| i32::try_from(value.len()).unwrap_or(i32::MAX));
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(value.unwrap_or_default());
 }
 
 async fn schema_version(pool: &PgPool) -> Result<Option<i64>> {

@@ -8,16 +8,21 @@ use super::statement::{Engine, Row, Sql};
 use crate::model::hash::ContentHash;
 use crate::model::{Entity, Key, PartKind};
 
-/// What is selected of a part `p` of a source `s` that a run `r` brought.
-const PART_COLUMNS: &str = "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, \
-                            p.source_key, p.run, COALESCE(r.mapping, '') AS mapping, p.changed_at, p.sequence FROM ";
+/// What is selected of a part `p` of a source `s` that a run `r` brought, with what says when it was stored and its place
+/// in the feed.
+pub(super) fn part_columns(changed_at: &str, sequence: &str) -> String {
+    format!(
+        "SELECT p.kind, p.company, p.number, p.part, p.content, p.hash, s.connection, s.stream, p.source_key, p.run, \
+         COALESCE(r.mapping, '') AS mapping, {changed_at} AS changed_at, {sequence} AS sequence"
+    )
+}
 
 /// How source and run are joined to a part.
-const PART_JOINS: &str = "JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run";
+pub(super) const PART_JOINS: &str = "JOIN source s ON s.id = p.source LEFT JOIN run r ON r.id = p.run";
 
 /// Begins to select parts; conditions follow after `WHERE`.
 pub(super) fn select_parts(engine: Engine) -> Sql {
-    Sql::new(engine, &format!("{PART_COLUMNS}part p {PART_JOINS} "))
+    Sql::new(engine, &format!("{} FROM part p {PART_JOINS} ", part_columns("p.changed_at", "p.sequence")))
 }
 
 /// Begins to select the living parts of an entity by their keys, of which there must be one at least; more conditions may
@@ -27,7 +32,9 @@ pub(super) fn select_parts_of<'a>(engine: Engine, entity: Entity, keys: impl Int
     let entity = entity.name();
     let wanted =
         format!("p.entity = '{entity}' AND p.company = k.company AND p.number = k.number AND p.source_key IS NOT NULL");
-    sql.push(PART_COLUMNS).push("k CROSS JOIN ").push_each("part p", PART_JOINS, &wanted);
+    sql.push(part_columns("p.changed_at", "p.sequence"))
+        .push(" FROM k CROSS JOIN ")
+        .push_each("part p", PART_JOINS, &wanted);
     sql
 }
 

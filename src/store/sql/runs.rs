@@ -184,8 +184,7 @@ impl Runs for SqlStore {
     async fn staged_claims(&self, run: &str, keys: &[(Key, String)]) -> Result<Vec<((Key, String), String)>> {
         let mut claims = Vec::new();
         for chunk in keys.chunks(LOOKUP / 3) {
-            let rows = chunk.iter().map(|(key, part)| [key.company.clone(), key.number.clone(), part.clone()]);
-            let mut sql = Sql::with_rows(self.engine(), "k", ["company", "number", "part"], rows);
+            let mut sql = Sql::with_places(self.engine(), chunk);
             sql.push(
                 "SELECT s.company, s.number, s.part, s.source_key FROM k CROSS JOIN staged s WHERE s.company = k.company \
                  AND s.number = k.number AND s.part = k.part AND s.operation = 'upsert' AND s.before IS NULL AND s.run = ",

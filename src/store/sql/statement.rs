@@ -36,6 +36,24 @@ pub(super) enum Argument {
     ByteStrings(Vec<Option<Vec<u8>>>),
 }
 
+/// A value of a new row, not copied yet: it goes into a statement or into a copy.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell<'a> {
+    Integer(Option<i64>),
+    Text(Option<&'a str>),
+    Bytes(Option<&'a [u8]>),
+}
+
+impl From<Cell<'_>> for Argument {
+    fn from(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Integer(value) => value.into(),
+            Cell::Text(value) => value.into(),
+            Cell::Bytes(value) => Self::Bytes(value.map(<[u8]>::to_vec)),
+        }
+    }
+}
+
 impl Argument {
     /// The values of a column, one by one.
     fn values(self) -> Vec<Self> {
@@ -143,6 +161,12 @@ impl Sql {
         }
         sql.push(") ");
         sql
+    }
+
+    /// Begins a statement over places among the parts, key and identifier within the entity: the rows of `k`.
+    pub(super) fn with_places(engine: Engine, places: &[(Key, String)]) -> Self {
+        let rows = places.iter().map(|(key, part)| [key.company.clone(), key.number.clone(), part.clone()]);
+        Self::with_rows(engine, "k", ["company", "number", "part"], rows)
     }
 
     /// Begins a statement over rows given as columns of the same length, the table `d`; there must be one row at least.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::super::{DueTurn, Lease, Result, Turning, Turns};
 use super::statement::{Argument, Sql};
-use super::write::Numbers;
+use super::write::{Numbers, look_up_singly};
 use super::{SqlStore, lease, rows};
 use crate::model::Content;
 
@@ -40,6 +40,7 @@ impl Turns for SqlStore {
     async fn turn(&self, held: &Lease, page: &[Turning]) -> Result<u64> {
         let mut tx = self.write().await?;
         lease::check(&mut tx, held).await?;
+        look_up_singly(&mut tx).await?;
         let mut numbers = Numbers::lock(&mut tx).await?;
         let mut turned = 0;
         for chunk in page.chunks(ROWS) {

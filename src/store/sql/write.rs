@@ -7,9 +7,8 @@ use jiff::Timestamp;
 
 use super::super::{Applied, Difference, Operation, Result, Run};
 use super::members;
-use super::postgres::CopyRow;
 use super::session::Session;
-use super::statement::{Argument, Engine, Sql};
+use super::statement::{Argument, Cell, Engine, Sql};
 use crate::model::hash::ContentHash;
 use crate::model::{Content, PartKind};
 
@@ -27,11 +26,6 @@ impl Numbers {
         let mut sql = tx.sql("SELECT sequence FROM store");
         if tx.engine() == Engine::Postgres {
             sql.push(" FOR UPDATE");
-            // What a page differs in is looked up row by row. A table that grows by a page each time has no statistics
-            // from which the server would know that this costs least.
-            let plain = "SELECT set_config(name, 'off', true) FROM unnest(?::text[]) name";
-            let dear = ["enable_hashjoin", "enable_mergejoin", "enable_seqscan"].map(|name| Some(name.to_owned()));
-            tx.sql(plain).bind(Argument::Texts(dear.to_vec())).fetch_all(tx).await?;
         }
         Ok(Self { sequence: sql.fetch_one(tx).await?.get("sequence")? })
     }
@@ -48,6 +42,17 @@ impl Numbers {
     }
 }
 
+/// Has what the transaction still does looked up row by row: a table that grows by a page each time has no statistics from
+/// which PostgreSQL would know that this costs least.
+pub(super) async fn look_up_singly(tx: &mut Session<'_>) -> Result<()> {
+    if tx.engine() == Engine::Postgres {
+        let dear = ["enable_hashjoin", "enable_mergejoin", "enable_seqscan"].map(|name| Some(name.to_owned()));
+        let sql = tx.sql("SELECT set_config(name, 'off', true) FROM unnest(?::text[]) name");
+        sql.bind(Argument::Texts(dear.to_vec())).fetch_all(tx).await?;
+    }
+    Ok(())
+}
+
 /// Applies differences, each only where the stored hash is the one it was made against. Those without a batch of source
 /// rows of their own have theirs in `raw`.
 pub(super) async fn apply(
@@ -60,6 +65,7 @@ pub(super) async fn apply(
     if differences.is_empty() {
         return Ok(applied);
     }
+    look_up_singly(tx).await?;
     let mut numbers = Numbers::lock(tx).await?;
     // What goes makes room for what comes, so it is first.
     for action in [Action::Delete, Action::Update, Action::Recognise, Action::Insert] {
@@ -90,22 +96,20 @@ pub(super) async fn load(
     let mut numbers = Numbers::lock(tx).await?;
     for batch in all.chunks(rows_at_once(tx)) {
         let begun = numbers.sequence;
+        let now = Timestamp::now().as_microsecond();
         let written = match tx {
             Session::Sqlite(_) => {
                 let mut sql = tx.sql(&format!("INSERT INTO part ({PART}) VALUES "));
                 for (at, d) in batch.iter().enumerate() {
                     sql.push(if at == 0 { "(" } else { ", (" });
-                    sql.separated(row(run, d, raw, next(run.kind, &mut numbers.sequence)));
+                    sql.separated(row(run, d, raw, now, next(run.kind, &mut numbers.sequence)));
                     sql.push(")");
                 }
                 sql.execute(tx).await
             }
             Session::Postgres(held) => {
-                let now = Timestamp::now().as_microsecond();
-                super::postgres::copy(held, &format!("part ({PART})"), COLUMNS, batch, |row, d| {
-                    copy_row(row, run, d, raw, now, next(run.kind, &mut numbers.sequence));
-                })
-                .await
+                let rows = batch.iter().map(|d| row(run, d, raw, now, next(run.kind, &mut numbers.sequence)));
+                super::postgres::copy(held, &format!("part ({PART})"), rows).await
             }
         };
         match written {
@@ -123,51 +127,26 @@ pub(super) async fn load(
 const PART: &str = "source, source_key, entity, kind, company, number, part, who, what, content, hash, source_hash, run, \
                     changed_at, sequence, born, raw, turn";
 
-/// How many they are.
-const COLUMNS: i16 = 18;
-
-/// The same as [`row`], in the form of a copy.
-fn copy_row(row: &mut CopyRow, run: &Run, d: &Difference, raw: Option<i64>, now: i64, sequence: Option<i64>) {
-    row.integer(run.source);
-    row.text(d.source_key.as_str());
-    row.text(run.kind.entity().name());
-    row.text(run.kind.name());
-    row.text(d.key.company.as_str());
-    row.text(d.key.number.as_str());
-    row.text(d.part.as_str());
-    row.text(d.who.as_deref());
-    row.text(d.what.as_deref());
-    row.text(d.content.as_ref().map(Content::as_str));
-    row.bytes(d.after.as_ref().map(<[u8; 16]>::as_slice));
-    row.bytes(d.source_hash.as_slice());
-    row.text(run.id.as_str());
-    row.integer(now);
-    row.integer(sequence);
-    row.integer(sequence);
-    row.integer(d.raw.or(raw));
-    row.integer(d.turn.map(i64::from));
-}
-
-fn row(run: &Run, d: &Difference, raw: Option<i64>, sequence: Option<i64>) -> [Argument; 18] {
+fn row<'a>(run: &'a Run, d: &'a Difference, raw: Option<i64>, now: i64, sequence: Option<i64>) -> [Cell<'a>; 18] {
     [
-        run.source.into(),
-        (&d.source_key).into(),
-        run.kind.entity().name().into(),
-        run.kind.name().into(),
-        (&d.key.company).into(),
-        (&d.key.number).into(),
-        (&d.part).into(),
-        (&d.who).into(),
-        (&d.what).into(),
-        content(d).into(),
-        d.after.into(),
-        d.source_hash.into(),
-        (&run.id).into(),
-        Timestamp::now().as_microsecond().into(),
-        sequence.into(),
-        sequence.into(),
-        d.raw.or(raw).into(),
-        d.turn.into(),
+        Cell::Integer(Some(run.source)),
+        Cell::Text(Some(&d.source_key)),
+        Cell::Text(Some(run.kind.entity().name())),
+        Cell::Text(Some(run.kind.name())),
+        Cell::Text(Some(&d.key.company)),
+        Cell::Text(Some(&d.key.number)),
+        Cell::Text(Some(&d.part)),
+        Cell::Text(d.who.as_deref()),
+        Cell::Text(d.what.as_deref()),
+        Cell::Text(d.content.as_ref().map(Content::as_str)),
+        Cell::Bytes(d.after.as_ref().map(<[u8; 16]>::as_slice)),
+        Cell::Bytes(Some(&d.source_hash)),
+        Cell::Text(Some(&run.id)),
+        Cell::Integer(Some(now)),
+        Cell::Integer(sequence),
+        Cell::Integer(sequence),
+        Cell::Integer(d.raw.or(raw)),
+        Cell::Integer(d.turn.map(i64::from)),
     ]
 }
 
