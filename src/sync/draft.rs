@@ -86,6 +86,9 @@ impl Reason {
 pub(super) struct Draft {
     pub seen: RoaringTreemap,
     pub page: Page,
+    /// Records that are not recognised, before they are mapped: from several pages of the source, so that mapping and
+    /// looking up what they touch is asked once for all of them.
+    pub candidates: Vec<Candidate>,
     today: i32,
     /// The source rows of what differs, where they are kept.
     raw: Option<raw::Builder>,
@@ -100,6 +103,7 @@ impl Draft {
         Self {
             seen: RoaringTreemap::new(),
             page: Page { number: run.pages, ..Page::default() },
+            candidates: Vec::new(),
             today,
             raw: keep_raw.then(raw::Builder::default),
             pages: 0,
@@ -119,8 +123,8 @@ impl Draft {
     /// Whether it is time to commit: much differs, or it was begun a while ago. In a run over changes each page is
     /// committed that differs, since a later one can replace what it says.
     pub fn is_due(&self, run: &Run) -> bool {
-        let Page { differences, rejections, replaced, mended, .. } = &self.page;
-        let differs = differences.len() + rejections.len() + replaced.len() + mended.len();
+        let Page { rejections, replaced, mended, .. } = &self.page;
+        let differs = self.candidates.len() + rejections.len() + replaced.len() + mended.len();
         differs >= MUCH || self.pages >= MOST_PAGES || self.since.elapsed() >= NOTED || (!run.complete && differs > 0)
     }
 

@@ -55,7 +55,7 @@ impl Flow<'_> {
                             continue;
                         }
                         let due = std::mem::replace(&mut draft, self.comparer.begin(run));
-                        due.end(run)?
+                        self.comparer.end(run, progress, due).await?
                     }
                 };
                 draft.number(run);
@@ -66,7 +66,7 @@ impl Flow<'_> {
             // What is absent is told from what all pages have seen, so a run that goes on must know it.
             if !draft.is_empty() {
                 // Whoever stores the pages has ended with an error of its own.
-                let _ = done.send(draft.end(run)?).await;
+                let _ = done.send(self.comparer.end(run, progress, draft).await?).await;
             }
             Ok::<(), SyncError>(())
         };
@@ -105,7 +105,7 @@ impl Flow<'_> {
         let mut progress = Progress::new(true);
         let mut draft = self.comparer.begin(&run);
         self.comparer.compare(&mut run, &mut progress, &mut draft, fresh.records).await?;
-        let again = draft.end(&mut run)?;
+        let again = self.comparer.end(&mut run, &mut progress, draft).await?;
         let applied = self.store.commit_load(self.lease, &again.run, &again.page).await?;
         run.counts.superseded += applied.superseded;
         moved.note(taken, run.counts);

@@ -42,7 +42,7 @@ impl Comparer<'_> {
         Draft::begin(run, self.today, self.keep_raw)
     }
 
-    /// Finds out what records differ in. The run's counts and the progress move on with them.
+    /// Finds out which records are not what the store has. The run's counts and the progress move on with them.
     pub(super) async fn compare(
         &self,
         run: &mut Run,
@@ -52,17 +52,27 @@ impl Comparer<'_> {
     ) -> Result<(), SyncError> {
         draft.read(run, records.len());
         progress.forget_committed();
-        let candidates = self.recognise(run, progress, draft, records).await?;
+        self.recognise(run, progress, draft, records).await
+    }
+
+    /// Ends a page: maps what was not recognised, and finds out what it differs in.
+    pub(super) async fn end(
+        &self,
+        run: &mut Run,
+        progress: &mut Progress,
+        mut draft: Draft,
+    ) -> Result<Compared, SyncError> {
+        let candidates = std::mem::take(&mut draft.candidates);
         let mapped = self.map(run, candidates).await?;
         let mut taken = self.owners(run, &mapped).await?;
         taken.extend(self.staged_claims(run, &mapped).await?);
         let prices = self.stored_prices(run.kind, &mapped).await?;
         for (candidate, outcome) in mapped {
-            if let Some(reason) = self.settle(run, progress, draft, &candidate, outcome, &taken, &prices)? {
+            if let Some(reason) = self.settle(run, progress, &mut draft, &candidate, outcome, &taken, &prices)? {
                 draft.reject(run, &candidate.keyed, reason);
             }
         }
-        Ok(())
+        draft.end(run)
     }
 
     /// What a page of a first load comes to if nothing of it is stored: the store is not asked, and says when it stores
@@ -170,14 +180,14 @@ impl Comparer<'_> {
         Ok(None)
     }
 
-    /// Takes out what is known as it is, taken or rejected; what is left has to be mapped.
+    /// Takes out what is known as it is, taken or rejected; what is left are the page's candidates.
     async fn recognise(
         &self,
         run: &mut Run,
         progress: &mut Progress,
         draft: &mut Draft,
         records: Vec<Keyed>,
-    ) -> Result<Vec<Candidate>, SyncError> {
+    ) -> Result<(), SyncError> {
         let rows: Vec<(&str, [u8; 16])> = records.iter().map(|r| (r.key.as_str(), r.digest)).collect();
         let known = self.store.recognise(run.source, &rows).await?;
         let rejections = if progress.rejections {
@@ -187,7 +197,7 @@ impl Comparer<'_> {
             vec![None; records.len()]
         };
         let staged = self.staged_keys(run, &records, &known).await?;
-        let mut candidates = Vec::new();
+        let before = draft.candidates.len();
         let newest = if run.complete { HashMap::new() } else { newest(&records) };
         for (at, ((keyed, known), rejected)) in records.into_iter().zip(known).zip(rejections).enumerate() {
             if let Some(rejected) = rejected {
@@ -238,10 +248,10 @@ impl Comparer<'_> {
                 run.counts.rejected += 1;
                 continue;
             }
-            candidates.push(Candidate { keyed, known, rejected, personal: false });
+            draft.candidates.push(Candidate { keyed, known, rejected, personal: false });
         }
-        progress.staged |= !candidates.is_empty();
-        Ok(candidates)
+        progress.staged |= draft.candidates.len() > before;
+        Ok(())
     }
 
     /// Of the source keys that the store lacks: those that committed pages of the run have staged.

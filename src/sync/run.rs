@@ -178,11 +178,14 @@ impl Execution {
         if self.source.verified_at.is_none() && run.counts.read > 0 && !is_from_raw(run) {
             return Ok(Verdict::Apply);
         }
-        // Counting millions takes as long as recognising some thousand: only where the shares can matter.
+        // Counting millions takes as long as recognising some hundred thousand: only where those that the run met are too
+        // few for its shares.
         let counts = run.counts;
-        let matters = counts.read == 0 || counts.deleted.max(counts.updated) >= self.guard.floor;
-        let stored = if matters { self.store.count(self.source.id).await? } else { 0 };
-        Ok(judge(&self.guard, &counts, stored, run.complete))
+        let met = counts.unchanged + counts.updated + counts.deleted;
+        if counts.read > 0 && judge(&self.guard, &counts, met, run.complete) == Verdict::Apply {
+            return Ok(Verdict::Apply);
+        }
+        Ok(judge(&self.guard, &counts, self.store.count(self.source.id).await?, run.complete))
     }
 
     /// Why the run is held, behind what is said of it anyway.
