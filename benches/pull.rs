@@ -73,7 +73,7 @@ async fn benchmark(arguments: Arguments) -> Outcome<()> {
         site.remove().await?;
         let (_, spare) = loaded?;
         let site = Site::new(engine, columns, "pull").await?;
-        let measured = measure(&site, rows, &base, &changed).await;
+        let measured = Box::pin(measure(&site, rows, &base, &changed)).await;
         site.remove().await?;
         let Measured { first, unchanged, moved, limit, written } = measured?;
         if engine == Engine::Postgres {

@@ -15,7 +15,7 @@ use super::preview::without_nulls;
 use super::{Answered, Context, files, map_diff};
 use crate::config::{KeyPath, Problems};
 use crate::connector::format::ReadError;
-use crate::connector::{Catalog, Connector, ConnectorError};
+use crate::connector::{Catalog, Connector, ConnectorError, Wanted};
 use crate::mapping::{AnyMapping, ExampleResult, Outcome, Rejected, Setting};
 use crate::record::{Map, Record, Value};
 
@@ -266,7 +266,7 @@ fn link(name: &str, context: &Context) -> Result<(Connector, Setting), Failure> 
 /// The records that a connection has ready to be read.
 async fn ready(connector: &Connector, stream: &str, limit: usize) -> Result<Vec<Given>, Failure> {
     let failed = |error: ConnectorError| Failure::failed(error.to_string());
-    let offers = connector.offers(stream).await.map_err(failed)?;
+    let offers = connector.offers(stream, &Wanted::default()).await.map_err(failed)?;
     let reading = tokio::task::spawn_blocking(move || {
         let mut given = Vec::new();
         for offer in offers {

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::manifest::{SettingFile, SettingType, StreamFile};
 use super::word::Word;
 use crate::config::{Document, KeyPath, Problem, Problems, suggest};
-use crate::expression::{Fields, Member, Scope, Template};
+use crate::expression::{Expression, Fault, Fields, Member, Scope, Template};
 
 /// The variables of a template.
 pub const NAMES: &[&str] = &["settings"];
@@ -20,6 +20,15 @@ pub const SETTINGS: usize = 0;
 
 /// Where `reference` stands among the variables.
 pub const REFERENCE: usize = 1;
+
+/// Whether templates may name secret settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// They may not.
+    Kept,
+    /// They may: what they make goes to the system that the secret is for, and nowhere else.
+    Told,
+}
 
 /// A manifest that is being checked.
 #[derive(Debug)]
@@ -68,32 +77,59 @@ impl Checker<'_> {
         names: &[&str],
         read: fn(&str) -> Result<T, String>,
     ) -> Option<Word<T>> {
-        let source = source?;
+        let template = self.template(path, source?, names, Secrecy::Kept)?;
+        if let Some(Err(message)) = template.constant().map(read) {
+            self.refuse(path, message, None);
+        }
+        Some(Word { name: path.to_string(), template, read })
+    }
+
+    /// Compiles a template; nothing with a problem. The first of its variables are the settings.
+    pub fn template(&mut self, path: &KeyPath, source: &str, names: &[&str], secrecy: Secrecy) -> Option<Template> {
         let lookups = BTreeMap::new();
         let scope = Scope { fields: Fields::Known(&[]), names, lookups: &lookups };
         let template = match Template::compile(source, &scope) {
             Ok(template) => template,
             Err(faults) => {
-                for fault in faults {
-                    let problem = self.document.problem_in(path, fault.at.start, fault.message);
-                    self.problems.push(Problem { hint: fault.hint, ..problem });
-                }
+                self.faults(path, faults);
                 return None;
             }
         };
-        if let Some(Err(message)) = template.constant().map(read) {
-            self.refuse(path, message, None);
-        }
         for member in template.members(SETTINGS) {
-            self.setting(path, &member);
+            self.setting(path, &member, secrecy);
         }
-        Some(Word { name: path.to_string(), template, read })
+        Some(template)
     }
 
-    /// A setting that a template names must be there, and no secret: paths and names are seen by everybody.
-    fn setting(&mut self, path: &KeyPath, member: &Member) {
+    /// Compiles an expression; nothing with a problem. The first of its variables are the settings.
+    pub fn expression(&mut self, path: &KeyPath, source: &str, fields: Fields, names: &[&str]) -> Option<Expression> {
+        let lookups = BTreeMap::new();
+        match Expression::compile(source, &Scope { fields, names, lookups: &lookups }) {
+            Ok(expression) => {
+                for member in expression.members(SETTINGS) {
+                    self.setting(path, &member, Secrecy::Kept);
+                }
+                Some(expression)
+            }
+            Err(faults) => {
+                self.faults(path, faults);
+                None
+            }
+        }
+    }
+
+    fn faults(&mut self, path: &KeyPath, faults: Vec<Fault>) {
+        for fault in faults {
+            let problem = self.document.problem_in(path, fault.at.start, fault.message);
+            self.problems.push(Problem { hint: fault.hint, ..problem });
+        }
+    }
+
+    /// A setting that a template names must be there, and no secret but where one belongs: paths and names are seen by
+    /// everybody.
+    fn setting(&mut self, path: &KeyPath, member: &Member, secrecy: Secrecy) {
         let (message, hint) = match self.settings.get(&member.name) {
-            Some(setting) if setting.kind == SettingType::Secret => {
+            Some(setting) if setting.kind == SettingType::Secret && secrecy == Secrecy::Kept => {
                 let message = format!("the secret `{}` would be seen in a path, a name or a log", member.name);
                 (message, Some("a secret goes nowhere but where the system is logged in to".to_owned()))
             }

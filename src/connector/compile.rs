@@ -1,22 +1,39 @@
 //! Compiling a manifest file: every key, name and template is checked, and every fault is reported at once.
+//!
+//! What does not live here: what one transport alone has (`file::compile`, `http::compile`).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize as _;
 use serde_json::Value as Json;
 
-use super::check::{Checker, FILE_NAMES, Merged, NAMES, REFERENCE};
-use super::file::pattern::Pattern;
-use super::manifest::{ActionFile, CreateFile, ManifestFile, Ready, SettingFile, StreamFile};
-use super::options::{self, goes_with};
+use super::check::{Checker, Merged};
+use super::file::compile as file;
+use super::http::compile as http;
+use super::manifest::{ActionFile, CreateFile, ManifestFile, SettingFile, StreamFile, Transport};
+use super::options::goes_with;
 use super::outcome::CreateClass;
-use super::reading::Reading;
 use super::settings::check_declaration;
-use super::word::{self, AfterWord, Content, Plan, Word};
-use super::writing::Writing;
-use crate::config::{Document, KeyPath, Problems};
+use crate::config::{Document, KeyPath, Problems, suggest};
+
+/// Which keys of streams and actions belong to which transport; what is not here goes with each.
+const TRANSPORT_KEYS: &[(&str, Transport)] = &[
+    ("directory", Transport::File),
+    ("files", Transport::File),
+    ("content", Transport::File),
+    ("ready", Transport::File),
+    ("after", Transport::File),
+    ("archive", Transport::File),
+    ("archives", Transport::File),
+    ("file", Transport::File),
+    ("request", Transport::Http),
+    ("paging", Transport::Http),
+    ("cursor", Transport::Http),
+    ("step", Transport::Http),
+    ("find", Transport::Http),
+    ("number", Transport::Http),
+    ("undo", Transport::Http),
+];
 
 /// A compiled connector manifest.
 #[derive(Debug)]
@@ -33,40 +50,38 @@ pub struct Manifest {
     pub file: String,
     /// A digest of the file.
     pub digest: String,
-    pub(super) streams: BTreeMap<String, StreamPlan>,
-    pub(super) actions: BTreeMap<String, ActionPlan>,
+    pub(super) streams: BTreeMap<String, Named<StreamPlan>>,
+    pub(super) actions: BTreeMap<String, Named<ActionPlan>>,
+    /// What holds for all requests, where the transport is HTTP.
+    pub(super) http: Option<http::HttpPlan>,
+}
+
+/// A stream or an action, with what is said of it.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    pub help: Option<String>,
+    pub plan: T,
 }
 
 /// A stream, before a connection fills in its settings.
 #[derive(Debug)]
-pub(super) struct StreamPlan {
-    pub help: Option<String>,
-    pub directory: Word<PathBuf>,
-    pub files: Word<Pattern>,
-    pub content: Word<Content>,
-    pub ready: ReadyPlan,
-    pub after: Option<Word<AfterWord>>,
-    pub archive: Option<Word<PathBuf>>,
-    pub reading: Plan<Reading>,
-}
-
-/// What tells that a file is written to its end, before a connection fills in its settings.
-#[derive(Debug)]
-pub(super) enum ReadyPlan {
-    Marker(Word<String>),
-    Stable(Word<Duration>),
+pub(super) enum StreamPlan {
+    Files(Box<file::StreamPlan>),
+    Pages(Box<http::PagesPlan>),
 }
 
 /// An action, before a connection fills in its settings.
 #[derive(Debug)]
 pub(super) struct ActionPlan {
-    pub help: Option<String>,
-    pub directory: Word<PathBuf>,
-    pub file: Word<String>,
-    pub archive: Option<Word<PathBuf>>,
-    pub archives: bool,
     pub class: CreateClass,
-    pub writing: Plan<Writing>,
+    pub way: Way,
+}
+
+/// How an action is executed.
+#[derive(Debug)]
+pub(super) enum Way {
+    File(Box<file::ActionPlan>),
+    Requests(Box<super::http::action::ActionPlan>),
 }
 
 impl Manifest {
@@ -86,13 +101,15 @@ impl Manifest {
         if file.stream.is_empty() && file.action.is_empty() {
             checker.refuse(&root, "the manifest has no stream and no action", Some("add a table [stream.customers]"));
         }
+        let http = connection(&mut checker, &file);
         let mut streams = BTreeMap::new();
         for name in file.stream.keys() {
-            streams.extend(stream(&mut checker, name).map(|plan| (name.clone(), plan)));
+            streams.extend(stream(&mut checker, file.transport, name).map(|plan| (name.clone(), plan)));
         }
         let mut actions = BTreeMap::new();
         for (name, written) in &file.action {
-            actions.extend(action(&mut checker, name, written).map(|plan| (name.clone(), plan)));
+            let plan = action(&mut checker, file.transport, name, written);
+            actions.extend(plan.map(|plan| (name.clone(), Named { help: written.help.clone(), plan })));
         }
         checker.problems.into_result()?;
         Ok(Self {
@@ -104,68 +121,74 @@ impl Manifest {
             digest: blake3::hash(document.text().as_bytes()).to_hex()[..32].to_owned(),
             streams,
             actions,
+            http,
         })
     }
 
     /// The streams, each with what its records are.
     pub fn streams(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.streams.iter().map(|(name, plan)| (name.as_str(), plan.help.as_deref()))
+        self.streams.iter().map(|(name, named)| (name.as_str(), named.help.as_deref()))
     }
 
     /// The actions, each with what it does.
     pub fn actions(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.actions.iter().map(|(name, plan)| (name.as_str(), plan.help.as_deref()))
+        self.actions.iter().map(|(name, named)| (name.as_str(), named.help.as_deref()))
     }
 }
 
-fn stream(checker: &mut Checker, name: &str) -> Option<StreamPlan> {
+/// What holds for all requests; nothing where the transport is another one, or with a problem.
+fn connection(checker: &mut Checker, file: &ManifestFile) -> Option<http::HttpPlan> {
+    let at = KeyPath::root().key("http");
+    match (file.transport, &file.http) {
+        (Transport::Http, Some(written)) => http::connection(checker, &at, written),
+        (Transport::Http, None) => {
+            checker.missing(&at);
+            None
+        }
+        (Transport::File, Some(_)) => {
+            checker.refuse(&at, "this table goes with `transport = \"http\"`", None);
+            None
+        }
+        (Transport::File, None) => None,
+    }
+}
+
+fn stream(checker: &mut Checker, transport: Transport, name: &str) -> Option<Named<StreamPlan>> {
     let merged = merged(checker, name)?;
-    let stream = &merged.stream;
-    for (key, missing) in [
-        ("directory", stream.directory.is_none()),
-        ("files", stream.files.is_none()),
-        ("content", stream.content.is_none()),
-        ("ready", stream.ready.is_none()),
-        ("format", stream.format.is_none()),
-    ] {
-        if missing {
-            checker.missing(&merged.at.key(key));
-        }
-    }
-    let directory = checker.word(&merged.key("directory"), stream.directory.as_deref(), NAMES, word::directory);
-    let files = checker.word(&merged.key("files"), stream.files.as_deref(), NAMES, word::pattern);
-    let content = checker.word(&merged.key("content"), stream.content.as_deref(), NAMES, word::content);
-    let after = checker.word(&merged.key("after"), stream.after.as_deref(), NAMES, word::after);
-    let archive = checker.word(&merged.key("archive"), stream.archive.as_deref(), NAMES, word::directory);
-    let reading = options::reading(checker, &merged);
-    let at = merged.key("ready");
-    let ready = match &stream.ready {
-        Some(Ready::Marker(text)) => {
-            checker.word(&at.key("marker"), Some(text), NAMES, word::marker).map(ReadyPlan::Marker)
-        }
-        Some(Ready::Stable(text)) => {
-            checker.word(&at.key("stable"), Some(text), NAMES, word::stable).map(ReadyPlan::Stable)
-        }
-        None => None,
+    foreign_keys(checker, &merged.at, transport);
+    let plan = match transport {
+        Transport::File => StreamPlan::Files(Box::new(file::stream(checker, &merged)?)),
+        Transport::Http => StreamPlan::Pages(Box::new(http::stream(checker, &merged)?)),
     };
-    match stream.after.as_deref() {
-        Some("archive") if stream.archive.is_none() => checker.missing(&merged.at.key("archive")),
-        None | Some("keep" | "delete") if merged.own("archive") => {
-            let hint = "write after = \"archive\", or leave out the archive";
-            checker.refuse(&merged.at.key("archive"), "nothing is moved to this archive", Some(hint));
-        }
-        _ => {}
+    Some(Named { help: merged.stream.help.clone(), plan })
+}
+
+fn action(checker: &mut Checker, transport: Transport, name: &str, action: &ActionFile) -> Option<ActionPlan> {
+    let at = KeyPath::root().key("action").key(name);
+    foreign_keys(checker, &at, transport);
+    let way = match transport {
+        Transport::File => Way::File(Box::new(file::action(checker, &at, action)?)),
+        Transport::Http => Way::Requests(Box::new(http::action(checker, &at, action)?)),
+    };
+    let class = match action.create {
+        CreateFile::Unique => CreateClass::Unique,
+        CreateFile::Open => CreateClass::Open,
+        CreateFile::Bounded(settle) => CreateClass::Bounded { settle: settle.duration() },
+    };
+    Some(ActionPlan { class, way })
+}
+
+/// Refuses keys of a table that go with another transport.
+fn foreign_keys(checker: &mut Checker, at: &KeyPath, transport: Transport) {
+    let Some(Json::Object(table)) = checker.document.value(at) else { return };
+    let foreign =
+        |key: &&String| TRANSPORT_KEYS.iter().any(|(name, goes_with)| *name == key.as_str() && *goes_with != transport);
+    for key in table.keys().filter(foreign) {
+        let message = format!("`{key}` does not go with this transport");
+        let problem = checker.document.problem_with_key(&at.key(key), message);
+        let keys = TRANSPORT_KEYS.iter().filter(|(_, goes_with)| *goes_with == transport).map(|(name, _)| *name);
+        checker.problems.push(problem.hint(format!("its own keys are {}", suggest::one_of(keys))));
     }
-    Some(StreamPlan {
-        help: stream.help.clone(),
-        directory: directory?,
-        files: files?,
-        content: content?,
-        ready: ready?,
-        after,
-        archive,
-        reading: reading?,
-    })
 }
 
 /// A stream with what the defaults say for it.
@@ -189,34 +212,6 @@ fn merged<'a>(checker: &mut Checker<'a>, name: &str) -> Option<Merged<'a>> {
             None
         }
     }
-}
-
-fn action(checker: &mut Checker, name: &str, action: &ActionFile) -> Option<ActionPlan> {
-    let at = KeyPath::root().key("action").key(name);
-    let directory = checker.word(&at.key("directory"), Some(&action.directory), NAMES, word::directory);
-    let file = checker.word(&at.key("file"), Some(&action.file), FILE_NAMES, |text| Ok(text.to_owned()));
-    let archive = checker.word(&at.key("archive"), action.archive.as_deref(), NAMES, word::directory);
-    if file.as_ref().is_some_and(|file| !file.template.uses(REFERENCE)) {
-        let hint = "make our reference part of the name: \"ORD-${reference}.csv\"";
-        checker.refuse(&at.key("file"), "two requests would have the same file", Some(hint));
-    }
-    if action.archives && action.archive.is_none() {
-        checker.missing(&at.key("archive"));
-    }
-    let writing = options::writing(checker, &at, action);
-    Some(ActionPlan {
-        help: action.help.clone(),
-        directory: directory?,
-        file: file?,
-        archive,
-        archives: action.archives,
-        class: match action.create {
-            CreateFile::Unique => CreateClass::Unique,
-            CreateFile::Open => CreateClass::Open,
-            CreateFile::Bounded(settle) => CreateClass::Bounded { settle: settle.duration() },
-        },
-        writing: writing?,
-    })
 }
 
 #[cfg(test)]
@@ -272,6 +267,13 @@ root = "ORDER"
         Manifest::compile(&Document::parse("connectors/erp.toml", text))
     }
 
+    fn files<'a>(manifest: &'a Manifest, stream: &str) -> &'a file::StreamPlan {
+        match &manifest.streams[stream].plan {
+            StreamPlan::Files(plan) => plan,
+            StreamPlan::Pages(_) => panic!("no stream of files"),
+        }
+    }
+
     /// The problems of the manifest with one text replaced by another, each on one line with its hint in brackets.
     fn says(from: &str, to: &str) -> Vec<String> {
         assert!(MANIFEST.contains(from), "{from}");
@@ -289,12 +291,12 @@ root = "ORDER"
     #[test]
     fn a_stream_takes_what_it_does_not_say_from_the_defaults() {
         let manifest = compile(MANIFEST).unwrap_or_else(|problems| panic!("{problems}"));
-        assert_eq!(manifest.streams["customers"].content.template.source(), "full");
-        assert_eq!(manifest.streams["prices"].content.template.source(), "delta");
-        assert_eq!(manifest.streams["prices"].directory.template.source(), "${settings.directory}");
+        assert_eq!(files(&manifest, "customers").content.template.source(), "full");
+        assert_eq!(files(&manifest, "prices").content.template.source(), "delta");
+        assert_eq!(files(&manifest, "prices").directory.template.source(), "${settings.directory}");
         // `delimiter` is of another format, and passed over.
-        assert!(manifest.streams["prices"].reading.delimiter.is_none());
-        assert_eq!(manifest.actions["order"].class, CreateClass::Open);
+        assert!(files(&manifest, "prices").reading.delimiter.is_none());
+        assert_eq!(manifest.actions["order"].plan.class, CreateClass::Open);
     }
 
     #[test]
@@ -319,7 +321,7 @@ root = "ORDER"
 
     #[test]
     fn words_of_the_vocabulary_are_judged() {
-        says_once("\"file\"", "\"http\"", "transport: `http` is not possible here; use `file`");
+        says_once("\"file\"", "\"sql\"", "transport: `sql` is not possible here; use `file` or `http`");
         says_once("\"delta\"", "\"detla\"", "`detla` is not possible here; use `full` or `delta`");
         says_once("\"open\"", "\"opne\"", "`opne` is not possible here; use `unique` or `open` [did you mean `open`?");
         says_once("\"open\"", "{ bounded = \"soon\" }", "`soon` is no length of time");

@@ -2,6 +2,8 @@
 //!
 //! Reading from directories is in `source`, handing files over in `handover`.
 
+pub(super) mod bind;
+pub(super) mod compile;
 pub(super) mod handover;
 pub(super) mod listing;
 pub(super) mod pattern;
@@ -42,7 +44,7 @@ pub struct OpenFile {
 
 /// What tells a file's content from another without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     length: u64,
     modified: u128,
 }
@@ -77,13 +79,18 @@ impl Stamp {
 }
 
 /// Whether a path is a regular file with this content; what a link leads to does not count.
-fn is_at(path: &Path, stamp: &Stamp) -> bool {
+pub fn is_at(path: &Path, stamp: &Stamp) -> bool {
     std::fs::symlink_metadata(path)
         .and_then(|metadata| Ok(metadata.is_file() && Stamp::of(&metadata)? == *stamp))
         .unwrap_or(false)
 }
 
 impl OpenFile {
+    /// Whether it is what a look at the directory saw.
+    pub fn is(&self, stamp: &Stamp) -> bool {
+        self.opened == *stamp
+    }
+
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let failed = |source| FileError::Read { path: path.to_owned(), source };

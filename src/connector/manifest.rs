@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::http::manifest::{CursorFile, FindFile, HttpFile, PagingFile, RequestFile, StepFile};
 use crate::config::values::Interval;
 
 /// A connector manifest: how to talk to one kind of system.
@@ -27,6 +28,9 @@ pub struct ManifestFile {
     pub help: Option<String>,
     /// How the system is reached.
     pub transport: Transport,
+    /// How it is reached over HTTP; of `transport = "http"` only, and required there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpFile>,
     /// What a connection has to say: `[settings.<name>]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, SettingFile>,
@@ -49,6 +53,8 @@ pub struct ManifestFile {
 pub enum Transport {
     /// By files in directories.
     File,
+    /// By requests over HTTP.
+    Http,
 }
 
 /// Something a connection has to say.
@@ -101,7 +107,7 @@ pub enum SettingType {
     Secret,
 }
 
-/// Something that can be read: files of one kind in a directory.
+/// Something that can be read: files of one kind in a directory, or pages that requests bring.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamFile {
@@ -134,7 +140,17 @@ pub struct StreamFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub archive: Option<String>,
-    /// How the files are written.
+    /// The request of a page. Its templates know `cursor`, how far the stream was read, or nothing in a complete pass, and
+    /// `page`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestFile>,
+    /// How the stream is divided into pages; by default it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paging: Option<PagingFile>,
+    /// What tells how far the stream was read; by default every pull is a complete pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<CursorFile>,
+    /// How the files or answers are written; answers by default as `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ReadFormat>,
     /// The encoding, such as `utf-8` (the default) or `windows-1252`; of `xml`, instead of the one that a document
@@ -287,7 +303,7 @@ pub struct GroupFile {
     pub into: String,
 }
 
-/// Something that can be done: a file that is written for the system.
+/// Something that can be done: a file that is written for the system, or requests that are sent to it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActionFile {
@@ -296,11 +312,13 @@ pub struct ActionFile {
     pub help: Option<String>,
     /// The directory from which the system reads. A template; a connection whose settings give no value for it does
     /// not have the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
-    pub directory: String,
+    pub directory: Option<String>,
     /// The file's name. A template that also knows `reference`, which must be part of it, and `request`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
-    pub file: String,
+    pub file: Option<String>,
     /// The directory to which the system moves files that it has read. A template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -309,10 +327,24 @@ pub struct ActionFile {
     /// handed over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archives: bool,
-    /// What the system does with the same file twice.
+    /// What the system does with the same request twice.
     pub create: CreateFile,
+    /// The requests in their order: the first makes the thing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub step: Vec<StepFile>,
+    /// The search for what they made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub find: Option<FindFile>,
+    /// An expression over `made`: the number that the system gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub number: Option<String>,
+    /// The request that undoes what was made where the system refuses a later step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<RequestFile>,
     /// How the file is written.
-    pub format: WriteFormat,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<WriteFormat>,
     /// The encoding; by default `utf-8`. A template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]

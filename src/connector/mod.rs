@@ -2,6 +2,7 @@
 //!
 //! What does not live here: what records mean (`mapping`) and what becomes of them (`sync`).
 
+mod binder;
 mod catalog;
 mod check;
 mod compile;
@@ -9,7 +10,9 @@ mod connection;
 mod error;
 pub mod file;
 pub mod format;
+mod http;
 mod manifest;
+mod offer;
 mod options;
 mod outcome;
 mod probe;
@@ -22,7 +25,7 @@ pub use catalog::Catalog;
 pub use compile::Manifest;
 pub use connection::{Action, Connector};
 pub use error::ConnectorError;
-pub use file::source::{Offer, Verify};
 pub use manifest::{ManifestFile, SettingFile, SettingType};
+pub use offer::{Offer, Verify, Wanted};
 pub use outcome::{CreateClass, Created, Found};
 pub use probe::ProbeResult;

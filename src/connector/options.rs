@@ -52,11 +52,10 @@ pub fn goes_with(key: &str, format: &str) -> bool {
 }
 
 /// How the records of a stream are read.
-pub fn reading(checker: &mut Checker, merged: &Merged) -> Option<Plan<Reading>> {
+pub fn reading(checker: &mut Checker, merged: &Merged, kind: ReadFormat) -> Option<Plan<Reading>> {
     let stream = &merged.stream;
     let encoding = checker.word(&merged.key("encoding"), stream.encoding.as_deref(), NAMES, word::encoding);
     let delimiter = checker.word(&merged.key("delimiter"), stream.delimiter.as_deref(), NAMES, word::ascii);
-    let kind = stream.format?;
     let name = match kind {
         ReadFormat::Csv => "csv",
         ReadFormat::Fixed => "fixed",
@@ -195,10 +194,10 @@ fn json(checker: &mut Checker, merged: &Merged, null: Vec<String>) -> Option<for
 }
 
 /// How the request of an action is written.
-pub fn writing(checker: &mut Checker, at: &KeyPath, action: &ActionFile) -> Option<Plan<Writing>> {
+pub fn writing(checker: &mut Checker, at: &KeyPath, action: &ActionFile, kind: WriteFormat) -> Option<Plan<Writing>> {
     let encoding = checker.word(&at.key("encoding"), action.encoding.as_deref(), NAMES, word::encoding);
     let delimiter = checker.word(&at.key("delimiter"), action.delimiter.as_deref(), NAMES, word::ascii);
-    let format = match action.format {
+    let format = match kind {
         WriteFormat::Csv => {
             checker.options(at, WRITE_OPTIONS, "csv");
             let defaults = write::csv::Format::default();

@@ -59,6 +59,11 @@ pub enum Found {
     },
     /// It was handed over and waits for an answer.
     Submitted,
+    /// It was there half made, the system refuses the rest in its own words, and nothing is left of it.
+    Rejected {
+        /// The system's own words.
+        reason: String,
+    },
     /// There are several, or it belongs to another customer.
     Doubtful {
         /// What was found.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::manifest::{SettingFile, SettingType};
-use crate::config::{Document, KeyPath, Problem, Problems, SettingValue, schema, suggest};
+use crate::config::{Document, KeyPath, Problem, Problems, Secret, SettingValue, schema, suggest};
 use crate::record::{Map, Value};
 
 /// Checks the declaration of a setting in a manifest.
@@ -97,6 +97,19 @@ pub fn check_settings(
     }
     problems.into_result()?;
     Ok(Value::Map(plain))
+}
+
+/// The settings with the secrets among them, and the secrets by themselves: for what goes to the system and nowhere else.
+pub fn secrets(plain: &Value, given: &BTreeMap<String, SettingValue>) -> (Value, Vec<Secret>) {
+    let Value::Map(mut all) = plain.clone() else { return (plain.clone(), Vec::new()) };
+    let mut secrets = Vec::new();
+    for (name, value) in given {
+        if let SettingValue::Secret(secret) = value {
+            all.set(name, Value::Text(secret.reveal().to_owned()));
+            secrets.push(secret.clone());
+        }
+    }
+    (Value::Map(all), secrets)
 }
 
 /// Everything in which a value departs from what the setting asks for.

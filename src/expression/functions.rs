@@ -58,6 +58,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         body: |a, _| Ok(Seen::Bool(text(a, 0)?.starts_with(text(a, 1)?))),
     },
     Function { name: "endsWith", least: 2, most: 2, body: |a, _| Ok(Seen::Bool(text(a, 0)?.ends_with(text(a, 1)?))) },
+    Function { name: "base64", least: 1, most: 1, body: |a, _| text(a, 0).map(|t| owned(base64(t))) },
     Function { name: "size", least: 1, most: 1, body: size },
     Function { name: "string", least: 1, most: 1, body: to_string },
 ];
@@ -91,6 +92,12 @@ fn number(arguments: &[Seen], at: usize) -> Result<Decimal, String> {
         Some(other) => Err(format!("expected a number, found {}", other.kind())),
         None => Err("an argument is missing".to_owned()),
     }
+}
+
+/// The base64 of a text's bytes (RFC 4648), as some logins want it.
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
 
 fn string(text: &str) -> Value {

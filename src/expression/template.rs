@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::evaluate::{EvaluationError, short};
 use super::references::Member;
 use super::{Context, Expression, Fault, Scope};
-use crate::record::Seen;
+use crate::record::{Seen, Value};
 
 /// A compiled template.
 #[derive(Debug)]
@@ -81,6 +81,18 @@ impl Template {
     /// # Errors
     /// Where an expression fails, has no value beside other text, or gives no text, number or truth value.
     pub fn fill(&self, context: &Context) -> Result<Option<String>, EvaluationError> {
+        self.fill_as(context, |text, filled| filled.push_str(text))
+    }
+
+    /// As [`Template::fill`], with each value written by `write`: a template of an address has what values bring in encoded.
+    ///
+    /// # Errors
+    /// As of [`Template::fill`].
+    pub fn fill_as(
+        &self,
+        context: &Context,
+        write: impl Fn(&str, &mut String),
+    ) -> Result<Option<String>, EvaluationError> {
         let mut filled = String::new();
         for part in &self.parts {
             match part {
@@ -89,8 +101,8 @@ impl Template {
                     let value = expression.evaluate(context)?;
                     let fail = |message: String| EvaluationError { message, snippet: short(expression.source()) };
                     match &value {
-                        Seen::Text(text) if !text.is_empty() => filled.push_str(text),
-                        Seen::Number(number) => filled.push_str(&number.to_string()),
+                        Seen::Text(text) if !text.is_empty() => write(text, &mut filled),
+                        Seen::Number(number) => write(&number.to_string(), &mut filled),
                         Seen::Bool(truth) => filled.push_str(if *truth { "true" } else { "false" }),
                         value if value.is_empty() && self.parts.len() == 1 => return Ok(None),
                         value if value.is_empty() => {
@@ -102,6 +114,17 @@ impl Template {
             }
         }
         Ok(Some(filled))
+    }
+
+    /// The template's value: that of its expression where it is one alone, otherwise the text.
+    ///
+    /// # Errors
+    /// Where an expression fails, or has no value beside other text.
+    pub fn value(&self, context: &Context) -> Result<Value, EvaluationError> {
+        match self.parts.as_slice() {
+            [Part::Value(expression, _)] => Ok(expression.evaluate(context)?.into_value()),
+            _ => Ok(self.fill(context)?.map_or(Value::Null, Value::Text)),
+        }
     }
 
     /// Every member of the variable at `index` of the scope's names that the template names, with its place.

@@ -259,6 +259,9 @@ impl Sender {
                 })
                 .await?;
             }
+            Found::Rejected { reason } => {
+                self.commit(order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
+            }
             // A person has looked, or the ERP had refused it before: no earlier attempt is left to take effect.
             Found::Missing { .. } if matches!(came_from, Some(OrderState::NeedsReview | OrderState::Rejected)) => {
                 self.commit(order, &[(Event::Rejected, refusal)], |a| a.reason = Some(refusal.to_owned())).await?;
@@ -300,6 +303,9 @@ impl Sender {
             Found::Accepted { number } => {
                 let cause = format!("found in the ERP under {number}");
                 self.commit(order, &[(Event::Accepted, &cause)], |a| a.erp_number = Some(number.clone())).await?;
+            }
+            Found::Rejected { reason } => {
+                self.commit(order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
             }
             // What the ERP has answered with a rejection was handed over, of course; a person wants it sent again.
             Found::Submitted if answered => return self.attempt(order, target, false).await,

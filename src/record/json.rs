@@ -57,7 +57,8 @@ fn write_map(map: &Map, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn write_value(value: &Value, out: &mut Vec<u8>) {
+/// Writes a value as compact JSON text; a number with all its digits.
+pub fn write_value(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(truth) => out.extend_from_slice(if *truth { b"true" } else { b"false" }),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 pub use digest::Salt;
-pub use json::write_text;
+pub use json::{write_text, write_value};
 pub use row::{Columns, Row};
 pub use value::{Map, Seen, Value};
 

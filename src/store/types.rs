@@ -26,6 +26,8 @@ pub struct Source {
     pub verified_at: Option<Timestamp>,
     /// What was taken last: the transport's own words.
     pub place: Option<Value>,
+    /// How far it was read, where changes can be asked for: the transport's own words.
+    pub watermark: Option<Value>,
 }
 
 /// What is stored under a source's key.
@@ -349,6 +351,8 @@ pub struct Run {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// How far the source is read once the run is done, where changes can be asked for.
+    pub watermark: Option<Value>,
 }
 
 /// Which runs to show.

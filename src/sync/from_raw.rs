@@ -278,7 +278,7 @@ impl Puller {
             rejected: Vec::new().into_iter(),
             batch: None,
         };
-        let input: (Box<dyn Reader>, Verify) = (Box::new(reader), Box::new(|| Ok(())));
+        let input: (Box<dyn Reader>, Verify) = (Box::new(reader), Box::new(|| Ok(None)));
         let job = self.job_over(plan, pull, lease, source, from_raw_place(), input);
         Ok(Job { keep_raw: true, reason: Some(reason), ..job })
     }

@@ -15,7 +15,7 @@ use super::lease::Held;
 use super::plan::{Plan, Pull};
 use super::run::{Ended, Job, approve, finish, refuse};
 use crate::connector::format::Reader;
-use crate::connector::{Offer, Verify};
+use crate::connector::{Offer, Verify, Wanted};
 use crate::mapping::Outcome;
 use crate::model::Key;
 use crate::store::{Lease, Run, RunFilter, RunState, Source, SourceId, Store};
@@ -98,19 +98,19 @@ impl Puller {
         if let Some(Ended { run }) = finish(&self.store, lease, &plan.scopes, source.id).await? {
             note(source_name(&run), run, &mut pulled);
         }
-        let offers = pull.link.connector.offers(&pull.mapping.stream).await?;
+        let offers = pull.link.connector.offers(&pull.mapping.stream, &wanted(&source, pull, full)).await?;
         let identities: Vec<Json> = offers.iter().map(|offer| identity(offer, pull)).collect();
         for (offer, identity) in offers.into_iter().zip(&identities) {
             // The run before it may have been the first: what it verified counts now.
             let source = self.source(pull).await?;
-            if self.is_taken(&source, &offer, identity).await? && !(full && offer.complete) {
+            if offer.once && self.is_taken(&source, &offer, identity).await? && !(full && offer.complete) {
                 if offer.complete {
                     self.supersede(lease, &source, identity).await?;
                 }
                 unsettled = unsettled.or(self.settle(plan, pull, &offer.identity).await.err());
                 continue;
             }
-            if !full && self.is_held(&source, identity, pull).await? {
+            if !full && self.is_held(&source, &offer, identity, pull).await? {
                 // Deltas go on only once a person has decided.
                 break;
             }
@@ -148,7 +148,8 @@ impl Puller {
         let mut pulled = Vec::new();
         // Nothing is committed, so nobody has to be kept out.
         let nobody = Lease { name: String::new(), fence: 0 };
-        for offer in pull.link.connector.offers(&pull.mapping.stream).await? {
+        let source = self.source(pull).await?;
+        for offer in pull.link.connector.offers(&pull.mapping.stream, &wanted(&source, pull, false)).await? {
             let source = self.source(pull).await?;
             let identity = identity(&offer, pull);
             let name = offer.name.clone();
@@ -164,14 +165,14 @@ impl Puller {
     /// Where the stream cannot be read.
     pub async fn preview(&self, pull: &Pull, limit: usize) -> Result<Vec<Previewed>, SyncError> {
         let mut previewed = Vec::new();
-        for offer in pull.link.connector.offers(&pull.mapping.stream).await? {
+        for offer in pull.link.connector.offers(&pull.mapping.stream, &Wanted::default()).await? {
             if previewed.len() >= limit {
                 break;
             }
             let (mapping, setting) = (Arc::clone(&pull.mapping), pull.link.setting.clone());
             let wanted = limit - previewed.len();
             let records = tokio::task::spawn_blocking(move || {
-                let (mut reader, _) = offer.open()?;
+                let (mut reader, _verify) = offer.open()?;
                 let mut records = Vec::new();
                 while records.len() < wanted
                     && let Some(taken) = keyed::next(reader.as_mut())?
@@ -330,9 +331,12 @@ impl Puller {
         Ok(held.into_iter().filter(|run| run.source == source.id).collect())
     }
 
-    /// Whether the guard holds a run over this very content, made by this very mapping.
-    async fn is_held(&self, source: &Source, identity: &Json, pull: &Pull) -> Result<bool, SyncError> {
-        let same = |run: &Run| run.place.as_ref() == Some(identity) && run.mapping == pull.mapping.digest;
+    /// Whether the guard holds a run over this very content, or over the changes that would be asked for again, made by this
+    /// very mapping.
+    async fn is_held(&self, source: &Source, offer: &Offer, identity: &Json, pull: &Pull) -> Result<bool, SyncError> {
+        let again = |run: &Run| !offer.once && !offer.complete && !run.complete;
+        let same =
+            |run: &Run| (run.place.as_ref() == Some(identity) || again(run)) && run.mapping == pull.mapping.digest;
         Ok(self.held(source).await?.iter().any(same))
     }
 
@@ -357,8 +361,22 @@ impl Puller {
 
 /// What tells a run's input from another: the content, and whatever besides the mapping decides what it becomes.
 fn identity(offer: &Offer, pull: &Pull) -> Json {
+    json!({ "content": offer.identity, SETTING: setting(pull) })
+}
+
+/// Where an identity has what decides what records become.
+const SETTING: &str = "setting";
+
+fn setting(pull: &Pull) -> String {
     let salt = keyed::salt(&pull.mapping, &pull.link.setting);
-    json!({ "content": offer.identity, "setting": blake3::hash(salt.as_bytes()).to_hex()[..32] })
+    blake3::hash(salt.as_bytes()).to_hex()[..32].to_owned()
+}
+
+/// What is to be read: changes, where it is known how far the source was read by this very mapping and these settings.
+fn wanted(source: &Source, pull: &Pull, full: bool) -> Wanted {
+    let same = source.place.as_ref().and_then(|place| place.get(SETTING)).and_then(Json::as_str)
+        == Some(setting(pull).as_str());
+    Wanted { after: source.watermark.clone().filter(|_| same && !full && source.verified_at.is_some()) }
 }
 
 fn content_of(identity: &Json) -> Option<&Json> {

@@ -241,6 +241,7 @@ impl Execution {
             loading,
             started_at: Timestamp::now(),
             ended_at: None,
+            watermark: None,
         }
     }
 
@@ -274,7 +275,7 @@ impl Execution {
         reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
         let verified =
             tokio::task::spawn_blocking(verify).await.map_err(|_| SyncError::Stopped("the source's check"))?;
-        verified.map_err(SyncError::Moved)?;
+        run.watermark = verified.map_err(SyncError::Moved)?;
         if run.complete && !run.loading {
             if self.stores {
                 self.end_rejections(run, progress).await?;

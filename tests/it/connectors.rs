@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tradebridge::config::{Config, Document, KeyPath, Problems};
 use tradebridge::connector::{
-    Catalog, Connector, ConnectorError, CreateClass, Created, Found, Manifest, Offer, ProbeResult,
+    Catalog, Connector, ConnectorError, CreateClass, Created, Found, Manifest, Offer, ProbeResult, Wanted,
 };
 use tradebridge::mapping::{Outbound, Setting};
 use tradebridge::record::{Map, Seen, Value};
@@ -146,7 +146,7 @@ impl Erp {
     }
 
     async fn offers(&self, stream: &str) -> Vec<Offer> {
-        self.connector.offers(stream).await.unwrap()
+        self.connector.offers(stream, &Wanted::default()).await.unwrap()
     }
 
     async fn offered(&self, stream: &str) -> Vec<String> {
@@ -354,10 +354,10 @@ async fn directories_that_fail_say_what_to_do() {
     assert!(error.contains("klanten.csv was read") && error.contains("archive is not there; create it"), "{error}");
     assert_eq!(erp.offered("customers").await, ["klanten.csv"]);
     fs::rename(erp.root.join("export"), erp.root.join("exprot")).unwrap();
-    let error = erp.connector.offers("customers").await.unwrap_err();
+    let error = erp.connector.offers("customers", &Wanted::default()).await.unwrap_err();
     assert!(error.is_connection_down());
     assert!(error.to_string().contains("export is not there; create it, mount it"), "{error}");
-    let error = erp.connector.offers("custmers").await.unwrap_err().to_string();
+    let error = erp.connector.offers("custmers", &Wanted::default()).await.unwrap_err().to_string();
     assert!(error.contains("no stream 'custmers'") && error.contains("`customers`"), "{error}");
 }
 
@@ -368,7 +368,7 @@ async fn links_are_not_followed_out_of_the_directory() {
     fs::write(&secret, "Nr\n666\n").unwrap();
     symlink(&secret, erp.root.join("export/klanten.csv")).unwrap();
     fs::write(erp.root.join("export/klanten.csv.done"), "").unwrap();
-    let error = erp.connector.offers("customers").await.unwrap_err().to_string();
+    let error = erp.connector.offers("customers", &Wanted::default()).await.unwrap_err().to_string();
     assert!(error.contains("no regular file but a symbolic link"), "{error}");
     // Nor one that takes a file's place after it was offered.
     fs::remove_file(erp.root.join("export/klanten.csv")).unwrap();
@@ -414,7 +414,7 @@ fn the_settings_of_a_connection_are_held_against_the_manifest() {
 async fn a_stream_whose_directory_no_setting_gives_is_not_there() {
     let connector = bind(MANIFEST, "root = '/erp'").unwrap();
     assert_eq!(connector.stream_names(), ["changes", "customers", "stock"]);
-    let error = connector.offers("returns").await.unwrap_err().to_string();
+    let error = connector.offers("returns", &Wanted::default()).await.unwrap_err().to_string();
     assert!(error.ends_with("give the connection the setting `done`"), "{error}");
     assert_eq!(connector.lacking("customers"), None);
 }
@@ -710,7 +710,7 @@ async fn the_demo_is_read_and_ordered_from_by_the_connector_that_ships() {
 
     let mut counts = Vec::new();
     for stream in connector.stream_names() {
-        for offer in connector.offers(stream).await.unwrap() {
+        for offer in connector.offers(stream, &Wanted::default()).await.unwrap() {
             let (mut reader, verify) = offer.open().unwrap();
             let mut records = 0;
             while let Some(record) = reader.next() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 use tradebridge::config::{Config, Document, KeyPath};
 use tradebridge::connector::format::ReadError;
-use tradebridge::connector::{Catalog, Connector};
+use tradebridge::connector::{Catalog, Connector, Wanted};
 use tradebridge::mapping::{Mapping, Outcome, Setting};
 use tradebridge::record::Map;
 
@@ -55,7 +55,7 @@ impl Exchange {
     pub async fn read(&self, stream: &str) -> (Vec<Result<Map, ReadError>>, Vec<bool>) {
         let mut records = Vec::new();
         let mut complete = Vec::new();
-        for offer in self.connector.offers(stream).await.unwrap() {
+        for offer in self.connector.offers(stream, &Wanted::default()).await.unwrap() {
             complete.push(offer.complete);
             let (mut reader, verify) = offer.open().unwrap();
             while let Some(record) = reader.next() {

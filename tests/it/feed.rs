@@ -65,6 +65,7 @@ impl Writer {
             loading,
             started_at: Timestamp::now(),
             ended_at: None,
+            watermark: None,
         };
         self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         run

@@ -317,6 +317,7 @@ async fn a_stream_is_as_old_as_it_was_then(engine: Engine) {
             loading: false,
             started_at: end(second - 10),
             ended_at: Some(end(second)),
+            watermark: None,
         };
         erp.store.begin_run(&lease, &run).await.unwrap();
         erp.store.finish_run(&lease, &run).await.unwrap();

@@ -181,6 +181,7 @@ fn run(source: &Source) -> Run {
         loading: false,
         started_at: Timestamp::now(),
         ended_at: None,
+        watermark: None,
     }
 }
 

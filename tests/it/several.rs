@@ -50,6 +50,7 @@ async fn store_product(store: &dyn Store, number: &str) {
         loading: false,
         started_at: Timestamp::now(),
         ended_at: None,
+        watermark: None,
     };
     let page = Page { differences: vec![difference], ..Page::default() };
     store.commit_load(&lease(store, source.id).await, &run, &page).await.unwrap();

@@ -58,6 +58,7 @@ impl Erp {
             loading: false,
             started_at: Timestamp::now(),
             ended_at: None,
+            watermark: None,
         };
         self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         self.store

@@ -61,6 +61,7 @@ impl Fixture {
             loading: false,
             started_at: Timestamp::now(),
             ended_at: None,
+            watermark: None,
         }
     }
 

@@ -98,7 +98,7 @@ impl Bridge {
             reason: None,
             identity: open.identity(),
             reader: Box::new(reader),
-            verify: Box::new(move || open.verify().map_err(|e| e.to_string())),
+            verify: Box::new(move || open.verify().map(|()| None).map_err(|e| e.to_string())),
             stop: tokio::sync::watch::channel(false).1,
         }
     }

@@ -80,6 +80,7 @@ impl Prices {
             loading: false,
             started_at: Timestamp::now(),
             ended_at: None,
+            watermark: None,
         };
         let held = lease(&*self.store, self.source.id).await;
         let page = Page { differences, ..Page::default() };

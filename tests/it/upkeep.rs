@@ -121,6 +121,7 @@ fn run(id: &str, source: i64) -> Run {
         loading: false,
         started_at: Timestamp::now(),
         ended_at: None,
+        watermark: None,
     }
 }
 

@@ -91,6 +91,7 @@ pub(super) async fn show(State(state): State<ApiState>, Segment(id): Segment) ->
         kind: run.kind,
         verified_at: None,
         place: None,
+        watermark: None,
     };
     let rejections = rejections.into_iter().map(|rejection| rejected(rejection, &source)).collect();
     Ok(Json(RunDetail { run, differences, rejections }))

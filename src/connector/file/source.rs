@@ -12,14 +12,11 @@ use super::listing::{Entry, Sightings};
 use super::pattern::{Pattern, by_name};
 use super::relocate::{MoveError, move_into, sync_directory};
 use super::trouble::{Doing, explain};
-use super::{FileError, OpenFile, Stamp, is_at};
+use super::{Stamp, is_at};
 use crate::connector::error::ConnectorError;
-use crate::connector::format::Reader;
+use crate::connector::offer::{Offer, Origin};
 use crate::connector::reading::Reading;
 use crate::connector::word::Content;
-
-/// Says, after reading, whether the source is still the one that was opened; otherwise what is otherwise.
-pub type Verify = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
 /// A stream of files, with the settings of a connection filled in.
 #[derive(Debug)]
@@ -58,20 +55,6 @@ pub enum After {
     Delete,
 }
 
-/// Something that is ready to be read.
-#[derive(Debug, Clone)]
-pub struct Offer {
-    /// What tells this content of the source from another.
-    pub identity: Json,
-    /// Whether it is the whole stream: what it lacks was deleted.
-    pub complete: bool,
-    /// What it is called, for messages: the file's name.
-    pub name: String,
-    path: PathBuf,
-    stamp: Stamp,
-    reading: Arc<Reading>,
-}
-
 /// What a look at a directory found.
 #[derive(Debug)]
 pub struct Look {
@@ -89,21 +72,6 @@ enum State {
     Watched(Duration),
     /// Its marker does not say that it is whole.
     Unmarked(&'static str),
-}
-
-impl Offer {
-    /// Opens the file. Blocking.
-    ///
-    /// # Errors
-    /// Where the file cannot be opened, is another by now, or its beginning cannot be read.
-    pub fn open(&self) -> Result<(Box<dyn Reader>, Verify), ConnectorError> {
-        let file = OpenFile::open(&self.path)?;
-        if file.opened != self.stamp || !is_at(&self.path, &self.stamp) {
-            return Err(FileError::Changed(self.path.clone()).into());
-        }
-        let reader = self.reading.open(Box::new(file.bytes()?), &self.name)?;
-        Ok((reader, Box::new(move || file.verify().map_err(|error| error.to_string()))))
-    }
 }
 
 impl Source {
@@ -189,10 +157,9 @@ impl Source {
         Offer {
             identity: file.stamp.identity(&file.path),
             complete,
+            once: true,
             name: file.name,
-            path: file.path,
-            stamp: file.stamp,
-            reading: Arc::clone(&self.reading),
+            origin: Origin::File { path: file.path, stamp: file.stamp, reading: Arc::clone(&self.reading) },
         }
     }
 

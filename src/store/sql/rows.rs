@@ -49,6 +49,7 @@ pub(super) fn source(row: &Row) -> Result<Source> {
         kind: kind(row)?,
         verified_at: row.get::<Option<i64>>("verified_at")?.map(instant).transpose()?,
         place: row.get::<Option<String>>("place")?.as_deref().map(json).transpose()?,
+        watermark: row.get::<Option<String>>("watermark")?.as_deref().map(json).transpose()?,
     })
 }
 
@@ -87,6 +88,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         loading: row.get("loading")?,
         started_at: instant(row.get("started_at")?)?,
         ended_at: row.get::<Option<i64>>("ended_at")?.map(instant).transpose()?,
+        watermark: row.get::<Option<String>>("watermark")?.as_deref().map(json).transpose()?,
     })
 }
 

@@ -109,8 +109,9 @@ impl Runs for SqlStore {
         if let Some(place) = &run.place {
             take(&mut tx, run.source, &Taken { identity: place.clone(), mapping: run.mapping.clone() }).await?;
         }
-        self.sql("UPDATE source SET verified_at = ? WHERE id = ?")
+        self.sql("UPDATE source SET verified_at = ?, watermark = COALESCE(?, watermark) WHERE id = ?")
             .bind(run.ended_at.unwrap_or_else(Timestamp::now).as_microsecond())
+            .bind(run.watermark.as_ref().map(ToString::to_string))
             .bind(run.source)
             .execute(&mut tx)
             .await?;
@@ -339,9 +340,9 @@ async fn save(tx: &mut Session<'_>, run: &Run) -> Result<()> {
     let counts = serde_json::to_string(&run.counts).map_err(|e| rows::unreadable("counts", &e))?;
     tx.sql(
         "INSERT INTO run (id, source, complete, state, counts, pages, place, mapping, reason, loading, started_at, \
-         ended_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+         ended_at, watermark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
          counts = excluded.counts, pages = excluded.pages, place = excluded.place, reason = excluded.reason, \
-         ended_at = excluded.ended_at",
+         ended_at = excluded.ended_at, watermark = excluded.watermark",
     )
     .bind(&run.id)
     .bind(run.source)
@@ -355,6 +356,7 @@ async fn save(tx: &mut Session<'_>, run: &Run) -> Result<()> {
     .bind(run.loading)
     .bind(run.started_at.as_microsecond())
     .bind(run.ended_at.map(Timestamp::as_microsecond))
+    .bind(run.watermark.as_ref().map(ToString::to_string))
     .execute(tx)
     .await?;
     Ok(())

@@ -370,6 +370,7 @@ impl Bridge {
             loading: false,
             started_at: self.clock.now(),
             ended_at: None,
+            watermark: None,
         };
         let difference = Difference {
             raw: None,

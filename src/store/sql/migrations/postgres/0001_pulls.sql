@@ -17,6 +17,7 @@ CREATE TABLE source (
     kind        TEXT COLLATE "C" NOT NULL,
     verified_at BIGINT,
     place       TEXT COLLATE "C",
+    watermark   TEXT COLLATE "C",
     UNIQUE (connection, stream, kind)
 );
 
@@ -113,7 +114,8 @@ CREATE TABLE run (
     reason     TEXT COLLATE "C",
     loading    BOOLEAN NOT NULL,
     started_at BIGINT NOT NULL,
-    ended_at   BIGINT
+    ended_at   BIGINT,
+    watermark  TEXT COLLATE "C"
 );
 CREATE INDEX run_source ON run (source, id);
 

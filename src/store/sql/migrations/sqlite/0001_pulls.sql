@@ -15,6 +15,7 @@ CREATE TABLE source (
     kind        TEXT NOT NULL,
     verified_at INTEGER,
     place       TEXT,
+    watermark   TEXT,
     UNIQUE (connection, stream, kind)
 ) STRICT;
 
@@ -108,7 +109,8 @@ CREATE TABLE run (
     reason     TEXT,
     loading    INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
-    ended_at   INTEGER
+    ended_at   INTEGER,
+    watermark  TEXT
 ) STRICT;
 CREATE INDEX run_source ON run (source, id);
 

@@ -1,0 +1,86 @@
+//! Streams and actions over HTTP with the settings of a connection filled in.
+//!
+//! What does not live here: sending requests (`client`) and fetching pages (`pages`).
+
+use std::sync::Arc;
+
+use super::auth::Vault;
+use super::client::{Client, Parts};
+use super::compile::{HttpPlan, PagesPlan};
+use super::limit::Limit;
+use super::pages::Pages;
+use super::request::RequestPlan;
+use crate::connector::binder::Binder;
+use crate::connector::probe::ProbeResult;
+use crate::expression::Context;
+use crate::record::Map;
+
+impl Binder<'_> {
+    /// The client of a connection; nothing with a problem.
+    pub fn client(&mut self, plan: &HttpPlan, vault: Vault) -> Option<Client> {
+        let base = self.needed(&plan.base);
+        let proxy = plan.proxy.as_ref().map_or(Some(None), |word| self.value(word));
+        let ca = plan.ca.as_ref().map_or(Some(None), |word| self.value(word));
+        let certificate = plan.certificate.as_ref().map_or(Some(None), |word| self.value(word));
+        let names = [("settings", self.settings)];
+        let record = Map::default();
+        let context = Context { record: (&record).into(), names: &names, zone: self.zone };
+        let headers = match plan.headers.fill(&context) {
+            Ok(headers) => headers,
+            Err(error) => {
+                self.problems
+                    .push(self.document.problem(self.at, format!("{error} (in the manifest, `http.headers`)")));
+                return None;
+            }
+        };
+        let parts = Parts {
+            base: base?,
+            headers,
+            timeouts: plan.timeouts,
+            proxy: proxy?,
+            ca: ca?,
+            certificate: certificate?,
+            vault,
+            settings: self.settings.clone(),
+            zone: self.zone.clone(),
+            limit: Limit::new(plan.at_once, plan.rate),
+        };
+        match Client::new(parts, Arc::clone(&plan.auth), Arc::clone(&plan.judge)) {
+            Ok(client) => Some(client),
+            Err(message) => {
+                self.problems.push(self.document.problem(self.at, message));
+                None
+            }
+        }
+    }
+
+    /// A stream of pages.
+    pub fn pages(&mut self, name: &str, plan: &PagesPlan, client: &Arc<Client>) -> Pages {
+        Pages {
+            name: name.to_owned(),
+            client: Arc::clone(client),
+            request: Arc::clone(&plan.request),
+            paging: plan.paging.clone(),
+            cursor: plan.cursor.clone(),
+            reading: Arc::new(self.format(&plan.reading)),
+        }
+    }
+}
+
+/// Whether the system answers: by the manifest's own request, or by the first page of a stream.
+pub async fn probe(client: &Arc<Client>, plan: &HttpPlan, first: Option<(&str, &Arc<Pages>)>) -> ProbeResult {
+    let tried = match (&plan.probe, first) {
+        (Some(probe), _) => ask(client, probe).await,
+        (None, Some((_, pages))) => pages.try_out().await.map(|_| ()),
+        (None, None) => Ok(()),
+    };
+    ProbeResult { purpose: "the system".to_owned(), path: client.base().to_string(), problem: tried.err() }
+}
+
+async fn ask(client: &Client, probe: &RequestPlan) -> Result<(), String> {
+    let names = [("settings", client.settings())];
+    let record = Map::default();
+    let context = Context { record: (&record).into(), names: &names, zone: client.zone() };
+    let request = probe.fill(client.base(), &context)?;
+    client.send(&request).await.map(|_| ()).map_err(|failure| failure.to_string())
+}

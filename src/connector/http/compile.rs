@@ -1,0 +1,248 @@
+//! What a manifest says of HTTP, checked: the connection, streams of pages, and actions of requests.
+//!
+//! What does not live here: what the settings of a connection make of it (`bind`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use reqwest::Url;
+
+use super::action::{self, Find, Step};
+use super::answer::Judge;
+use super::auth::AuthPlan;
+use super::client::{Timeouts, address};
+use super::limit::Rate;
+use super::manifest::{CursorFile, EndWord, HttpFile, PagingFile, PagingWord};
+use super::pages::{self, Cursor, Paging};
+use super::request::RequestPlan;
+use super::tree::Named;
+use crate::config::KeyPath;
+use crate::connector::check::{Checker, Merged, NAMES, Secrecy};
+use crate::connector::manifest::{ActionFile, ReadFormat};
+use crate::connector::options;
+use crate::connector::reading::Reading;
+use crate::connector::word::{self, Plan, Word};
+use crate::expression::{Expression, Fields};
+
+/// What holds for all requests, before a connection fills in its settings.
+#[derive(Debug)]
+pub struct HttpPlan {
+    /// The address that paths are behind.
+    pub base: Word<Url>,
+    /// Headers of every request.
+    pub headers: Named,
+    /// How requests prove who they come from.
+    pub auth: Arc<AuthPlan>,
+    /// What answers mean.
+    pub judge: Arc<Judge>,
+    /// How long is waited.
+    pub timeouts: Timeouts,
+    /// Requests at once.
+    pub at_once: usize,
+    /// Requests in a while.
+    pub rate: Option<Rate>,
+    /// The proxy.
+    pub proxy: Option<Word<String>>,
+    /// Certificates that are trusted too.
+    pub ca: Option<Word<PathBuf>>,
+    /// The client's certificate.
+    pub certificate: Option<Word<PathBuf>>,
+    /// The request that tells whether the system is there.
+    pub probe: Option<Arc<RequestPlan>>,
+}
+
+/// A stream of pages, before a connection fills in its settings.
+#[derive(Debug)]
+pub struct PagesPlan {
+    /// The request of a page.
+    pub request: Arc<RequestPlan>,
+    /// How it is divided.
+    pub paging: Option<Paging>,
+    /// What tells how far it was read.
+    pub cursor: Option<Arc<Cursor>>,
+    /// How a page's records are read.
+    pub reading: Plan<Reading>,
+}
+
+/// Compiles what holds for all requests; nothing with a problem.
+pub fn connection(checker: &mut Checker, at: &KeyPath, file: &HttpFile) -> Option<HttpPlan> {
+    let base = checker.word(&at.key("base_url"), Some(&file.base_url), NAMES, address);
+    let headers = Named::compile(checker, &at.key("headers"), &file.headers, NAMES, Secrecy::Kept);
+    let auth = AuthPlan::compile(checker, &at.key("auth"), file.auth.as_ref());
+    let judge = Judge::compile(checker, at, &file.error, &file.message);
+    let proxy = checker.word(&at.key("proxy"), file.proxy.as_deref(), NAMES, |text| Ok(text.to_owned()));
+    let ca = checker.word(&at.key("ca"), file.ca.as_deref(), NAMES, word::directory);
+    let certificate =
+        checker.word(&at.key("client_certificate"), file.client_certificate.as_deref(), NAMES, word::directory);
+    let probe = match &file.probe {
+        Some(probe) => Some(Arc::new(RequestPlan::compile(checker, &at.key("probe"), probe, NAMES, Secrecy::Kept)?)),
+        None => None,
+    };
+    let timeout = file.timeout.as_ref();
+    let seconds = |written: Option<crate::config::values::Interval>, default: u64| {
+        written.map_or(Duration::from_secs(default), crate::config::values::Interval::duration)
+    };
+    let limit = file.limit.as_ref();
+    let rate = match limit.map(|limit| (limit.requests, limit.per)) {
+        Some((Some(requests), Some(per))) => Some(Rate { requests: requests as usize, per: per.duration() }),
+        Some((Some(_), None)) => {
+            checker.missing(&at.key("limit").key("per"));
+            return None;
+        }
+        Some((None, Some(_))) => {
+            checker.missing(&at.key("limit").key("requests"));
+            return None;
+        }
+        _ => None,
+    };
+    Some(HttpPlan {
+        base: base?,
+        headers: headers?,
+        auth: Arc::new(auth?),
+        judge: Arc::new(judge?),
+        timeouts: Timeouts {
+            connect: seconds(timeout.and_then(|timeout| timeout.connect), 10),
+            read: seconds(timeout.and_then(|timeout| timeout.read), 60),
+            request: seconds(timeout.and_then(|timeout| timeout.request), 300),
+        },
+        at_once: limit.and_then(|limit| limit.concurrency).unwrap_or(4) as usize,
+        rate,
+        proxy,
+        ca,
+        certificate,
+        probe,
+    })
+}
+
+/// Compiles a stream of pages; nothing with a problem.
+pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
+    let stream = &merged.stream;
+    let reading = options::reading(checker, merged, stream.format.unwrap_or(ReadFormat::Json));
+    let paging = match &stream.paging {
+        Some(written) => Some(paging(checker, &merged.key("paging"), written)?),
+        None => None,
+    };
+    let cursor = match &stream.cursor {
+        Some(written) => Some(Arc::new(cursor(checker, &merged.key("cursor"), written)?)),
+        None => None,
+    };
+    let at = merged.key("request");
+    let Some(request) = &stream.request else {
+        checker.missing(&merged.at.key("request"));
+        return None;
+    };
+    let request = RequestPlan::compile(checker, &at, request, pages::NAMES, Secrecy::Kept)?;
+    Some(PagesPlan { request: Arc::new(request), paging, cursor, reading: reading? })
+}
+
+fn paging(checker: &mut Checker, at: &KeyPath, written: &PagingFile) -> Option<Paging> {
+    let by = written.by;
+    let told = matches!(by, PagingWord::Link | PagingWord::Token);
+    let header = written.next.as_deref() == Some("header");
+    let path = |next: &String| next.split('/').map(str::to_owned).collect();
+    let next = written.next.as_ref().filter(|_| !header).map(path);
+    for (key, given, belongs) in [
+        ("next", written.next.is_some(), told),
+        ("first", written.first.is_some(), by == PagingWord::Number),
+        ("key", written.key.is_some(), by == PagingWord::Key),
+        ("end", written.end.is_some(), !told),
+    ] {
+        if given && !belongs {
+            checker.refuse(&at.key(key), format!("`{key}` does not go with this way of paging"), Some("leave it out"));
+            return None;
+        }
+    }
+    if told && written.next.is_none() {
+        checker.missing(&at.key("next"));
+        return None;
+    }
+    if header && by == PagingWord::Token {
+        checker.refuse(&at.key("next"), "a token does not stand in the header `Link`", None);
+        return None;
+    }
+    if by == PagingWord::Key && written.key.is_none() {
+        checker.missing(&at.key("key"));
+        return None;
+    }
+    if written.end == Some(EndWord::Short) && written.size.is_none() {
+        checker.missing(&at.key("size"));
+        return None;
+    }
+    Some(Paging {
+        by,
+        size: written.size,
+        end: written.end.unwrap_or(EndWord::Empty),
+        first: written.first.unwrap_or(1),
+        next,
+        key: written.key.clone(),
+    })
+}
+
+fn cursor(checker: &mut Checker, at: &KeyPath, written: &CursorFile) -> Option<Cursor> {
+    let value = checker.expression(&at.key("value"), &written.value, Fields::Any, NAMES)?;
+    let look_back = written.look_back.map_or(Duration::from_mins(5), crate::config::values::Interval::duration);
+    let look_back = SignedDuration::try_from(look_back).unwrap_or(SignedDuration::MAX);
+    Some(Cursor { value, kind: written.r#as, look_back })
+}
+
+/// Compiles an action of requests; nothing with a problem.
+pub fn action(checker: &mut Checker, at: &KeyPath, written: &ActionFile) -> Option<action::ActionPlan> {
+    for (key, missing) in
+        [("step", written.step.is_empty()), ("find", written.find.is_none()), ("number", written.number.is_none())]
+    {
+        if missing {
+            checker.missing(&at.key(key));
+        }
+    }
+    let mut steps = Vec::new();
+    for (index, step) in written.step.iter().enumerate() {
+        let at = at.key("step").index(index);
+        let request = RequestPlan::compile(checker, &at.key("request"), &step.request, action::NAMES, Secrecy::Kept);
+        let gives = gives(checker, &at.key("gives"), &step.gives);
+        let done = condition(checker, &at.key("done"), step.done.as_ref());
+        steps.push((|| Some(Step { name: step.name.clone(), request: request?, gives: gives?, done: done? }))());
+    }
+    let undo = match &written.undo {
+        Some(undo) => Some(RequestPlan::compile(checker, &at.key("undo"), undo, action::NAMES, Secrecy::Kept)?),
+        None => None,
+    };
+    let (find, number) = (written.find.as_ref()?, written.number.as_ref()?);
+    let number = checker.expression(&at.key("number"), number, Fields::Known(&[]), action::NAMES);
+    let at = at.key("find");
+    let request = RequestPlan::compile(checker, &at.key("request"), &find.request, action::NAMES, Secrecy::Kept);
+    let given = gives(checker, &at.key("gives"), &find.gives);
+    let ours = condition(checker, &at.key("ours"), find.ours.as_ref());
+    let records = find.records.iter().flat_map(|path| path.split('/')).map(str::to_owned).collect();
+    Some(action::ActionPlan {
+        steps: steps.into_iter().collect::<Option<Vec<_>>>()?,
+        find: Find { request: request?, records, gives: given?, ours: ours? },
+        number: number?,
+        undo,
+    })
+}
+
+fn gives(
+    checker: &mut Checker,
+    at: &KeyPath,
+    written: &std::collections::BTreeMap<String, String>,
+) -> Option<Vec<(String, Expression)>> {
+    let compiled: Vec<Option<(String, Expression)>> = written
+        .iter()
+        .map(|(name, source)| {
+            let expression = checker.expression(&at.key(name), source, Fields::Known(&[]), action::GIVEN)?;
+            Some((name.clone(), expression))
+        })
+        .collect();
+    compiled.into_iter().collect()
+}
+
+/// A condition, or that there is none; nothing with a problem.
+#[allow(clippy::option_option)]
+fn condition(checker: &mut Checker, at: &KeyPath, written: Option<&String>) -> Option<Option<Expression>> {
+    match written {
+        None => Some(None),
+        Some(source) => checker.expression(at, source, Fields::Known(&[]), action::GIVEN).map(Some),
+    }
+}

@@ -1,0 +1,344 @@
+//! What a manifest says of HTTP, as it is written: `[http]`, and the keys of streams and actions that go with it. The
+//! comments here are the descriptions in the published JSON Schema.
+//!
+//! What does not live here: checking it (`compile`).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::values::Interval;
+
+/// How a system is reached over HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpFile {
+    /// The address that paths of requests are behind, such as `https://erp.example/api/`. A template.
+    #[schemars(length(min = 1))]
+    pub base_url: String,
+    /// Headers of every request, by name. Templates; a header without a value is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// How requests prove who they come from; by default they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthFile>,
+    /// How long is waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<TimeoutFile>,
+    /// How much the system allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitFile>,
+    /// What answers mean that the status alone does not tell: the first rule that applies counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub error: Vec<ErrorFile>,
+    /// The paths to the system's own words in the body of an answer, `error/message`: the first that is there counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub message: Vec<String>,
+    /// The proxy that requests go through, such as `http://proxy.example:3128`. A template; without a value, what the
+    /// environment says (`HTTPS_PROXY`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// A file with certificates, in PEM, that are trusted besides those of the machine. A template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// A file with a client certificate and its key, in PEM. A template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// The request that `check` and `connector probe` send first, and that a paused connection is tried with; by default
+    /// the first page of the first stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<RequestFile>,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestFile {
+    /// The method; by default `GET`, and `POST` where there is a body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// The path behind `base_url`. A template; what a value brings in is encoded, `/` as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The query, by name. Templates; a parameter without a value is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, String>,
+    /// Headers, by name. Templates; a header without a value is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The body, a tree that is sent as JSON. Its texts are templates; one that is a single expression gives its value as
+    /// it is: a number, a list, a record, null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_value")]
+    pub body: Option<Value>,
+    /// The body, a form. Templates; a field without a value is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<BTreeMap<String, String>>,
+}
+
+fn any_value(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["object", "array", "string", "number", "boolean"] })
+}
+
+/// A request's method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Creates or calls.
+    Post,
+    /// Replaces.
+    Put,
+    /// Changes.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+/// How requests prove who they come from. Only here templates may name secret settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum AuthFile {
+    /// HTTP Basic.
+    Basic(BasicFile),
+    /// A token in `Authorization: Bearer`. A template.
+    Bearer(#[schemars(length(min = 1))] String),
+    /// Headers of their own, by name. Templates.
+    Headers(BTreeMap<String, String>),
+    /// OAuth 2.0 with the client's own credentials.
+    ClientCredentials(ClientCredentialsFile),
+    /// A login whose answer yields what the headers of the requests after it carry; repeated when a request is refused.
+    Session(SessionFile),
+}
+
+/// HTTP Basic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicFile {
+    /// The user. A template.
+    pub user: String,
+    /// The password. A template.
+    pub password: String,
+}
+
+/// OAuth 2.0 with the client's own credentials (RFC 6749, section 4.4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCredentialsFile {
+    /// Where tokens are given out. A template.
+    pub token_url: String,
+    /// The client. A template.
+    pub client_id: String,
+    /// Its secret. A template.
+    pub client_secret: String,
+    /// What is asked for. A template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+/// A login.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionFile {
+    /// The login.
+    pub request: RequestFile,
+    /// A condition on its `answer` that is true where the login worked; by default every answer without an error is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+    /// The headers of the requests after it, by name. Templates that know the login's `answer`.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// How long is waited.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeoutFile {
+    /// For a connection; by default `10s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Interval>,
+    /// For the first byte of an answer, and between two reads of it; by default `1m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<Interval>,
+    /// For a whole request; by default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Interval>,
+}
+
+/// How much a system allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitFile {
+    /// Requests under way at once; by default 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub concurrency: Option<u32>,
+    /// How many requests in `per`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub requests: Option<u32>,
+    /// The time in which so many requests are allowed, such as `1m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Interval>,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorFile {
+    /// The status: one of these; by default any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minItems" = 1))]
+    pub status: Option<Vec<u16>>,
+    /// A condition on the `answer`: its body where that is JSON, otherwise null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// A text that is in the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub text: Option<String>,
+    /// A header that is there, and a text in it: `X-CSRF-Token: Required`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub header: Option<String>,
+    /// What it means.
+    pub means: Meaning,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Meaning {
+    /// All is well.
+    Success,
+    /// It may work later.
+    Retry,
+    /// Too many requests: it may work later, and nothing was executed.
+    RateLimited,
+    /// The session or token has expired: the login is repeated, and then the request.
+    RefreshAuth,
+    /// The system refuses what it was sent; trying again changes nothing.
+    Reject,
+    /// Nothing works until a person mends it.
+    Fatal,
+    /// The system has it already: that is success.
+    Duplicate,
+}
+
+/// How a stream is divided into pages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PagingFile {
+    /// How the next page is asked for.
+    pub by: PagingWord,
+    /// How many records a page has at the most: `${page.size}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub size: Option<u32>,
+    /// What tells the last page: `empty`, the page behind it has no records (the default), or `short`, it has fewer than
+    /// `size`. Of `offset`, `number` and `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndWord>,
+    /// Of `number`: what the first page is; by default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u32>,
+    /// Of `link` and `token`: the path in the body to the next page's address or token, `d/__next`. With `header`, the
+    /// links stand in the header `Link` (RFC 8288).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub next: Option<String>,
+    /// Of `key`: the field of the last record that the next page is behind: `${page.key}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub key: Option<String>,
+}
+
+/// How the next page is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PagingWord {
+    /// By the number of records before it: `${page.offset}`.
+    Offset,
+    /// By its number: `${page.number}`.
+    Number,
+    /// By the address that the page before it gives.
+    Link,
+    /// By the token that the page before it gives: `${page.token}`.
+    Token,
+    /// By the last key of the page before it: `${page.key}`. Pages do not shift while they are read.
+    Key,
+}
+
+/// What tells the last page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndWord {
+    /// The page behind it has no records. Safe where the system gives fewer records than it was asked for.
+    Empty,
+    /// It has fewer records than a page may have.
+    Short,
+}
+
+/// What tells how far a stream was read, so that the next pull asks for what changed since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CursorFile {
+    /// An expression over a record that gives its instant of change (`instant()`) or its row version (a number). Records
+    /// without one arrive all the same.
+    #[schemars(length(min = 1))]
+    pub value: String,
+    /// What it gives.
+    pub r#as: CursorWord,
+    /// Of an instant: how far a pull reaches back behind what it has seen, since changes may become visible late; by
+    /// default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look_back: Option<Interval>,
+}
+
+/// What a cursor's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CursorWord {
+    /// An instant.
+    Instant,
+    /// A number that grows with each change.
+    Version,
+}
+
+/// A step of an action: one request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepFile {
+    /// What the step is called in messages, such as `create`.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The request. Its templates know `request`, which the mapping makes, `reference`, which is ours, and `made`, which
+    /// the steps before it gave.
+    pub request: RequestFile,
+    /// Expressions over the step's `answer`, by name: what it adds to `made`. One without a value adds nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gives: BTreeMap<String, String>,
+    /// A condition on `made` that is true where the step was taken: what is found goes on from the first step that was not.
+    /// By default whatever is found has taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<String>,
+}
+
+/// The search for what an action made, by our reference.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FindFile {
+    /// The request. Its templates know `request` and `reference`.
+    pub request: RequestFile,
+    /// The path to what was found in the body, a list or one record; by default the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
+    /// Expressions over what was found, by name: what it adds to `made`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gives: BTreeMap<String, String>,
+    /// A condition on `made` and `request` that is true where what was found is ours and not another customer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<String>,
+}

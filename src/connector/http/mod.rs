@@ -1,0 +1,16 @@
+//! Systems that are reached over HTTP: requests that a manifest describes, pages of records, and actions in steps.
+//!
+//! What does not live here: what records mean (`mapping`), when a pull is due and how far it came (`sync`), and when an
+//! order is tried again (`orders`).
+
+pub mod action;
+pub mod answer;
+pub mod auth;
+pub mod bind;
+pub mod client;
+pub mod compile;
+pub mod limit;
+pub mod manifest;
+pub mod pages;
+pub mod request;
+pub mod tree;

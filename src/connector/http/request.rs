@@ -1,0 +1,181 @@
+//! Requests: compiled from a manifest, and filled in.
+//!
+//! What does not live here: sending them (`client`).
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
+use reqwest::Url;
+
+use super::manifest::{Method, RequestFile};
+use super::tree::{Named, Tree};
+use crate::config::KeyPath;
+use crate::connector::check::{Checker, Secrecy};
+use crate::expression::{Context, Template};
+use crate::record::write_value;
+
+/// What stands in an address as it is (RFC 3986, unreserved characters).
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What stands in the name of a parameter as it is: `$` begins those of `OData`.
+const NAMES: AsciiSet = ENCODED.remove(b'$');
+
+/// A request of a manifest.
+#[derive(Debug)]
+pub struct RequestPlan {
+    method: Method,
+    path: Option<Template>,
+    query: Named,
+    headers: Named,
+    body: Option<Body>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json(Tree),
+    Form(Named),
+}
+
+/// A request with its values filled in. Without its headers and its body, which may hold secrets, it is what messages show.
+#[derive(Clone)]
+pub struct Request {
+    /// The method.
+    pub method: reqwest::Method,
+    /// The address.
+    pub url: Url,
+    /// Headers, by name.
+    pub headers: Vec<(String, String)>,
+    /// The body, with its media type.
+    pub body: Option<(&'static str, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::fmt::Display for Request {
+    /// Method and address, without the query: it can be long, and tells little.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}{}", self.method, self.url.origin().ascii_serialization(), self.url.path())
+    }
+}
+
+impl RequestPlan {
+    /// Compiles a request; nothing with a problem. The first of the names are the settings.
+    pub fn compile(
+        checker: &mut Checker,
+        at: &KeyPath,
+        file: &RequestFile,
+        names: &[&str],
+        secrecy: Secrecy,
+    ) -> Option<Self> {
+        let path = match &file.path {
+            // A path is seen by everybody, whatever else the request carries.
+            Some(path) => Some(checker.template(&at.key("path"), path, names, Secrecy::Kept)?),
+            None => None,
+        };
+        let query = Named::compile(checker, &at.key("query"), &file.query, names, Secrecy::Kept);
+        let headers = Named::compile(checker, &at.key("headers"), &file.headers, names, secrecy);
+        let body = match (&file.body, &file.form) {
+            (Some(_), Some(_)) => {
+                checker.refuse(&at.key("form"), "a request has one body", Some("leave out `body` or `form`"));
+                return None;
+            }
+            (Some(body), None) => Some(Body::Json(Tree::compile(checker, &at.key("body"), body, names, secrecy)?)),
+            (None, Some(form)) => Some(Body::Form(Named::compile(checker, &at.key("form"), form, names, secrecy)?)),
+            (None, None) => None,
+        };
+        let method = file.method.unwrap_or(if body.is_some() { Method::Post } else { Method::Get });
+        if body.is_some() && method == Method::Get {
+            checker.refuse(&at.key("method"), "a request that gets something has no body", Some("use POST"));
+            return None;
+        }
+        Some(Self { method, path, query: query?, headers: headers?, body })
+    }
+
+    /// The request with its values filled in, behind `base`.
+    ///
+    /// # Errors
+    /// Where a value is missing or an expression fails.
+    pub fn fill(&self, base: &Url, context: &Context) -> Result<Request, String> {
+        let mut url = base.clone();
+        if let Some(path) = &self.path {
+            let encode = |text: &str, out: &mut String| out.extend(utf8_percent_encode(text, &ENCODED));
+            let filled = path.fill_as(context, encode).map_err(|error| error.to_string())?;
+            url = join(base, &filled.unwrap_or_default())?;
+        }
+        let query = self.query.fill(context).map_err(|error| error.to_string())?;
+        if !query.is_empty() {
+            let mut text = url.query().map(str::to_owned).unwrap_or_default();
+            for (name, value) in query {
+                if !text.is_empty() {
+                    text.push('&');
+                }
+                text.extend(utf8_percent_encode(&name, &NAMES));
+                text.push('=');
+                text.extend(utf8_percent_encode(&value, &ENCODED));
+            }
+            url.set_query(Some(&text));
+        }
+        let body = match &self.body {
+            None => None,
+            Some(Body::Json(tree)) => {
+                let mut bytes = Vec::new();
+                write_value(&tree.fill(context).map_err(|error| error.to_string())?, &mut bytes);
+                Some(("application/json", bytes))
+            }
+            Some(Body::Form(form)) => {
+                let fields = form.fill(context).map_err(|error| error.to_string())?;
+                Some(("application/x-www-form-urlencoded", form_of(&fields)))
+            }
+        };
+        let method = match self.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let headers = self.headers.fill(context).map_err(|error| error.to_string())?;
+        Ok(Request { method, url, headers, body })
+    }
+}
+
+impl Request {
+    /// The same request for the address that a page gives for the next one, absolute or not.
+    ///
+    /// # Errors
+    /// Where it is no address, or leaves the origin that the connection is configured for.
+    pub fn next(&self, link: &str) -> Result<Self, String> {
+        let url = self.url.join(link).map_err(|error| format!("the next link '{link}' is no address: {error}"))?;
+        if url.origin() != self.url.origin() {
+            return Err(format!(
+                "the next link leads from {} to {}, where the connection's credentials do not belong",
+                self.url.origin().ascii_serialization(),
+                url.origin().ascii_serialization()
+            ));
+        }
+        Ok(Self { url, ..self.clone() })
+    }
+}
+
+/// An address behind the base's path, whether or not slashes stand between them.
+fn join(base: &Url, path: &str) -> Result<Url, String> {
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    let mut url = base.clone();
+    let joined = format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/'));
+    if joined.split('/').any(|step| matches!(step, "." | "..")) {
+        return Err(format!("the path '{path}' leads out of {base}"));
+    }
+    url.set_path(&joined);
+    url.set_query(query);
+    Ok(url)
+}
+
+/// A form's text.
+pub fn form_of(fields: &[(String, String)]) -> Vec<u8> {
+    let pairs = fields.iter().map(|(name, value)| {
+        format!("{}={}", percent_encode(name.as_bytes(), &ENCODED), percent_encode(value.as_bytes(), &ENCODED))
+    });
+    pairs.collect::<Vec<_>>().join("&").into_bytes()
+}

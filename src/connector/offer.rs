@@ -1,0 +1,84 @@
+//! What a stream offers to be read, and opening it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::error::ConnectorError;
+use super::file::{FileError, OpenFile, Stamp, is_at};
+use super::format::{ReadError, Reader};
+use super::http::pages::Pages;
+use super::reading::Reading;
+use crate::record::Place;
+
+/// Says, after reading to the end, how far a stream was read that is asked for changes; or in what the source is otherwise
+/// than when it was opened.
+pub type Verify = Box<dyn FnOnce() -> Result<Option<Json>, String> + Send>;
+
+/// What of a stream is wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// How far the stream was read, in the words of its transport; none: everything is wanted.
+    pub after: Option<Json>,
+}
+
+/// Something that is ready to be read.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// What tells this content of the source from another.
+    pub identity: Json,
+    /// Whether it is the whole stream: what it lacks was deleted.
+    pub complete: bool,
+    /// Whether it is the same when it is offered again, so that it is read once.
+    pub once: bool,
+    /// What it is called, for messages: the file's name, or the stream's.
+    pub name: String,
+    pub(super) origin: Origin,
+}
+
+/// Where something comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    File { path: PathBuf, stamp: Stamp, reading: Arc<Reading> },
+    Pages { pages: Arc<Pages>, after: Option<Json> },
+}
+
+impl Offer {
+    /// What a stream of pages offers: what changed behind a watermark, or everything.
+    pub(super) fn pages(name: &str, pages: &Arc<Pages>, wanted: &Wanted) -> Self {
+        let after = wanted.after.clone().filter(|_| pages.cursor.is_some());
+        // Pages shift while they are read, so a pull that broke off begins again.
+        let begun = jiff::Timestamp::now().to_string();
+        Self {
+            identity: json!({ "stream": name, "after": after, "begun": begun }),
+            complete: after.is_none(),
+            once: false,
+            name: name.to_owned(),
+            origin: Origin::Pages { pages: Arc::clone(pages), after },
+        }
+    }
+
+    /// Opens it. Blocking, on a thread of the runtime.
+    ///
+    /// # Errors
+    /// Where a file cannot be opened, is another by now, or its beginning cannot be read.
+    pub fn open(&self) -> Result<(Box<dyn Reader>, Verify), ConnectorError> {
+        match &self.origin {
+            Origin::File { path, stamp, reading } => {
+                let file = OpenFile::open(path)?;
+                if !file.is(stamp) || !is_at(path, stamp) {
+                    return Err(FileError::Changed(path.clone()).into());
+                }
+                let reader = reading.open(Box::new(file.bytes()?), &self.name)?;
+                Ok((reader, Box::new(move || file.verify().map(|()| None).map_err(|error| error.to_string()))))
+            }
+            Origin::Pages { pages, after } => {
+                let (reader, watermark) = pages
+                    .open(&tokio::runtime::Handle::current(), after.as_ref())
+                    .map_err(|message| ReadError::Fatal { place: Place::default(), message, hint: None })?;
+                Ok((reader, Box::new(move || Ok(watermark()))))
+            }
+        }
+    }
+}
