@@ -31,8 +31,8 @@ prepare_once() {
         rm -rf "$prepared.part"
         mkdir "$prepared.part"
         echo "preparing $name: this takes a minute or two, once" >&2
-        # It must not hold the lock if it leaves something running.
-        prepare "$prepared.part" 9>&-
+        # Programs that outlive this script hold the lock on: nobody begins again beneath them.
+        prepare "$prepared.part"
         mv "$prepared.part" "$prepared"
     fi
     exec 9>&-

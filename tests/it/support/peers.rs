@@ -63,7 +63,8 @@ impl System {
 #[derive(Debug)]
 pub(crate) struct Peer {
     address: String,
-    process: Option<Process>,
+    /// That of a test's own, which ends it.
+    _process: Option<Process>,
 }
 
 #[derive(Debug)]
@@ -76,7 +77,7 @@ impl Peer {
     /// A system that other tests use at the same time: for reading only.
     pub(crate) fn shared(system: System) -> Self {
         match std::env::var(system.variable()) {
-            Ok(address) if !address.is_empty() => Self { address, process: None },
+            Ok(address) if !address.is_empty() => Self { address, _process: None },
             _ => Self::own(system),
         }
     }
@@ -91,7 +92,7 @@ impl Peer {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut process = Process::start(system, port);
             if process.answers(port) {
-                return Self { address: system.address(port), process: Some(process) };
+                return Self { address: system.address(port), _process: Some(process) };
             }
             said = process.said();
         }
@@ -215,7 +216,7 @@ impl OData {
         if let Some((token, cookie)) = &self.session {
             request = request.header("X-CSRF-Token", token).header("Cookie", cookie);
         }
-        request.header("Accept", "application/json")
+        request
     }
 
     /// Fetches a CSRF token at a service, for the requests to come.
@@ -229,7 +230,7 @@ impl OData {
 
     /// What is read at a path, or at a link.
     pub(crate) async fn get(&self, target: &str) -> Value {
-        let response = self.request(Method::GET, target).send().await.unwrap();
+        let response = self.request(Method::GET, target).header("Accept", "application/json").send().await.unwrap();
         assert!(response.status().is_success(), "{target}: {}", response.status());
         response.json().await.unwrap()
     }

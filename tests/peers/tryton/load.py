@@ -258,11 +258,11 @@ shop = Model.get('web.shop')(name='b2b', company=company, currency=company.curre
 shop.warehouses.append(main)
 shop.save()
 
-# The user that a bridge logs in as.
+# The user that a bridge logs in as. Who is in the group `Account Credit Limit` is only warned of the limit.
 user = Model.get('res.user')(name='Integration', login='integration', password='integration-Pw-2026')
 user.companies.append(company)
 user.company = company
-GROUPS = ['Sales', 'Stock', 'Accounting', 'Account Credit Limit', 'Party Administration', 'Product Administration']
+GROUPS = ['Sales', 'Stock', 'Accounting', 'Party Administration', 'Product Administration']
 for group in Model.get('res.group').find([('name', 'in', GROUPS)]):
     user.groups.append(group)
 assert len(user.groups) == len(GROUPS)
