@@ -3,3 +3,4 @@
 
 mod odata;
 mod tryton;
+mod tryton_connection;
