@@ -1,6 +1,8 @@
 //! What tests of several files stand on: stores of both engines, servers of their own, and generated exports.
 
 pub(crate) mod export;
+pub(crate) mod gate;
+pub(crate) mod log;
 pub(crate) mod postgres;
 pub(crate) mod store;
 
