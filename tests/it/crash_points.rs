@@ -1,7 +1,7 @@
 //! The daemon dies before and after each commit of its pulls, and every time the next one ends as if nothing had happened.
 //!
-//! Where a transaction is torn in two, the store is seen between both: after each commit there is, of whatever. Until its
-//! commit a transaction leaves nothing behind, so these are all states in which a death can leave a store.
+//! `SQLite` shows each commit in its log, and the store is opened as it was after each; a PostgreSQL server is reached
+//! through a gate that shuts at a commit. A transaction torn in two is two commits, and the store is looked at between.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
