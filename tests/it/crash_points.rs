@@ -221,7 +221,7 @@ impl Site {
             (false, false) => format!("Customer {row}"),
         };
         // Some leave the shop's scope, and others come.
-        let channel = if (row + version) % 4 == 0 { "COUNTER" } else { "B2B" };
+        let channel = if (row + version).is_multiple_of(4) { "COUNTER" } else { "B2B" };
         format!("{row};{name};{channel}\n")
     }
 
@@ -263,9 +263,8 @@ impl Site {
         let stats = store.stats().await.unwrap();
         let sources = store.sources().await.unwrap();
         let verified = |stream: &str| sources.iter().any(|s| s.stream == stream && s.verified_at.is_some());
-        let changes = store.changes(0, &[], 100_000).await.unwrap();
-        let mut changed: Vec<String> =
-            changes.iter().map(|c| format!("{} {} {}", c.entity, c.key, c.deleted)).collect();
+        let feed = store.changes(0, &[], 100_000).await.unwrap();
+        let mut changed: Vec<String> = feed.iter().map(|c| format!("{} {} {}", c.entity, c.key, c.deleted)).collect();
         changed.sort();
         let customers: Vec<Key> = (0..self.page + 100).map(|row| Key::new("NL01", row.to_string())).collect();
         let members = store.membership("b2b", &customers).await.unwrap();

@@ -51,9 +51,8 @@ fn commits(log: &[u8]) -> Vec<usize> {
     let page = usize::try_from(number(8)).unwrap();
     // Frames of an earlier round of the log have other salts than its header.
     let salts = &log[16..24];
-    (1..)
+    (1..=(log.len() - HEADER) / (FRAME + page))
         .map(|count| HEADER + count * (FRAME + page))
-        .take_while(|end| *end <= log.len())
         .map(|end| (end - FRAME - page, end))
         .take_while(|(begin, _)| &log[begin + 8..begin + 16] == salts)
         // The frame that ends a commit has the size of the database after it.
