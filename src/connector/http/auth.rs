@@ -221,11 +221,8 @@ impl Login {
             return Err("the login is refused; look at user, password and rights".to_owned());
         }
         // The answer may hold what nobody may see, so only the template is named.
-        let headers = self
-            .headers
-            .fill(&context)
-            .map_err(|_| "the login's answer lacks what the headers of the requests after it need".to_owned())?;
-        proof(headers)
+        let headers = self.headers.fill(&context).ok().filter(|headers| headers.len() == self.headers.len());
+        proof(headers.ok_or("the login's answer lacks what the headers of the requests after it need")?)
     }
 }
 

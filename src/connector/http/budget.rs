@@ -223,3 +223,147 @@ pub fn kept(of: u32, reserved: u32) -> u32 {
     let share = (u64::from(of) * u64::from(reserved)).div_ceil(10_000);
     u32::try_from(share).unwrap_or(of).min(of.saturating_sub(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(10);
+
+    /// Steps of an even but scattered series, so that runs are alike.
+    struct Scatter(u64);
+
+    impl Scatter {
+        fn below(&mut self, bound: Duration) -> Duration {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            bound.mul_f64(f64::from(u32::try_from(self.0 >> 32).unwrap()) / f64::from(u32::MAX))
+        }
+    }
+
+    /// Sends as much as the budget allows for so long, at most so many at once. Requests travel up to `travel`, and their
+    /// answers too. When the system counted each.
+    fn simulate(
+        budget: &mut Budget,
+        urgency: Urgency,
+        at_once: usize,
+        travel: Duration,
+        whole: Duration,
+    ) -> Vec<Duration> {
+        let begun = Instant::now();
+        let mut scatter = Scatter(7);
+        let mut now = begun;
+        let mut counted = Vec::new();
+        let mut under_way = BTreeSet::new();
+        while now - begun < whole {
+            let refused =
+                if under_way.len() < at_once { budget.claim(now, urgency).err() } else { Some(Refusal::UntilAnswered) };
+            let answer = under_way.first().copied();
+            match (refused, answer) {
+                (None, _) => {
+                    let arrives = now + scatter.below(travel);
+                    counted.push(arrives - begun);
+                    under_way.insert(arrives + scatter.below(travel));
+                }
+                (Some(Refusal::Until(until)), answer) if answer.is_none_or(|answer| until < answer) => now = until,
+                (Some(_), answer) => {
+                    now = answer.expect("without a request under way there is an instant");
+                    under_way.pop_first();
+                    budget.answered(now, &[]);
+                }
+            }
+        }
+        counted.sort();
+        counted
+    }
+
+    fn most_within(span: Duration, counted: &[Duration]) -> usize {
+        let within = |from: usize| counted[from..].iter().take_while(|at| **at - counted[from] < span).count();
+        (0..counted.len()).map(within).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_limit_is_never_exceeded_and_well_used_however_requests_travel() {
+        for requests in [1, 2, 10, 60, 5000] {
+            for travel in [1, 50, 200].map(Duration::from_millis) {
+                let mut budget = Budget::new(&[Rate { requests, per: SPAN }], 0, 0);
+                let spans = 20;
+                let counted = simulate(&mut budget, Urgency::Read, 64, travel, SPAN * spans);
+                let most = most_within(SPAN, &counted);
+                assert!(most <= requests as usize, "{requests} in {travel:?}: {most}");
+                let share = counted.len() as f64 / f64::from(requests * spans);
+                assert!(share >= 0.95, "{requests} in {travel:?}: {share}");
+                assert!(budget.spans[0].answered.len() <= PARTS as usize + 2, "{}", budget.spans[0].answered.len());
+            }
+        }
+    }
+
+    #[test]
+    fn slow_answers_do_not_make_a_limit_exceeded() {
+        let mut budget = Budget::new(&[Rate { requests: 10, per: SPAN }], 0, 0);
+        let counted = simulate(&mut budget, Urgency::Read, 64, Duration::from_secs(15), SPAN * 50);
+        assert!(counted.len() > 100 && most_within(SPAN, &counted) <= 10);
+    }
+
+    #[test]
+    fn the_narrowest_of_several_limits_counts() {
+        let day = Duration::from_hours(24);
+        let rates = [Rate { requests: 60, per: Duration::from_mins(1) }, Rate { requests: 5000, per: day }];
+        let mut budget = Budget::new(&rates, 0, 0);
+        let counted = simulate(&mut budget, Urgency::Read, 4, Duration::from_millis(300), day * 2);
+        assert!(most_within(Duration::from_mins(1), &counted) <= 60 && most_within(day, &counted) <= 5000);
+        assert!(counted.len() > 9500, "{}", counted.len());
+    }
+
+    #[test]
+    fn reads_leave_a_share_to_actions() {
+        for (requests, reserved, reads) in
+            [(100, 500, 95), (10, 500, 9), (10, 2000, 8), (1, 500, 1), (10, 0, 10), (10, 10_000, 1)]
+        {
+            let mut budget = Budget::new(&[Rate { requests, per: SPAN }], 0, reserved);
+            let now = Instant::now();
+            let read = std::iter::from_fn(|| budget.claim(now, Urgency::Read).ok()).count();
+            assert_eq!(read, reads, "{requests} with {reserved}");
+            let actions = std::iter::from_fn(|| budget.claim(now, Urgency::Action).ok()).count();
+            assert_eq!(read + actions, requests as usize);
+        }
+    }
+
+    #[test]
+    fn what_the_system_says_is_left_counts_less_what_is_under_way() {
+        let mut budget = Budget::new(&[], 1, 0);
+        let now = Instant::now();
+        let left = |remaining, seconds| [Some(Left { remaining, wait: Duration::from_secs(seconds) })];
+        let mut claim = |budget: &mut Budget, at| budget.claim(now + Duration::from_secs(at), Urgency::Read);
+        for _ in 0..3 {
+            claim(&mut budget, 0).unwrap();
+        }
+        // Two are under way, and may be counted or not.
+        budget.answered(now, &left(4, 60));
+        claim(&mut budget, 1).unwrap();
+        claim(&mut budget, 1).unwrap();
+        assert_eq!(claim(&mut budget, 1), Err(Refusal::Until(now + Duration::from_secs(60))));
+        // An older answer that arrives late gives nothing back; the last one tells exactly.
+        budget.answered(now, &left(5, 60));
+        assert!(claim(&mut budget, 2).is_err());
+        for _ in 0..3 {
+            budget.answered(now, &left(1, 60));
+        }
+        claim(&mut budget, 3).unwrap();
+        assert!(claim(&mut budget, 3).is_err());
+        claim(&mut budget, 61).unwrap();
+    }
+
+    #[test]
+    fn a_pause_holds_for_everybody() {
+        let mut budget = Budget::new(&[], 0, 500);
+        let now = Instant::now();
+        budget.pause(now + SPAN);
+        budget.pause(now + SPAN / 2);
+        for urgency in [Urgency::Read, Urgency::Action] {
+            assert_eq!(budget.look(now, urgency), Err(Refusal::Until(now + SPAN)));
+            assert_eq!(budget.look(now + SPAN, urgency), Ok(()));
+        }
+    }
+}

@@ -310,8 +310,10 @@ impl Client {
         let Timeouts { connect, read, request: whole } = self.parts.timeouts;
         if error.is_connect() {
             let host = request.url.host_str().unwrap_or_default();
-            let advice = if causes.contains("certificate") || causes.contains("tls") || causes.contains("TLS") {
+            let advice = if causes.contains("certificate") {
                 "look at the server's certificate, and give the certificate of an own authority with `ca`"
+            } else if causes.contains("corrupt message") {
+                "the server is spoken to by TLS and does not answer so; look at the port and at `https` in the address"
             } else if causes.contains("dns") || causes.contains("lookup") {
                 "look at the name in the connection's address, and at name resolution"
             } else {

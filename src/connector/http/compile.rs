@@ -15,8 +15,8 @@ use rust_decimal::prelude::ToPrimitive as _;
 use super::action::{self, Find, Step};
 use super::answer::Judge;
 use super::auth::AuthPlan;
-use super::client::{Timeouts, address};
 use super::budget::Rate;
+use super::client::{Timeouts, address};
 use super::limit::Allowed;
 use super::manifest::{CursorFile, EndWord, HttpFile, LimitFile, PagingFile, PagingWord};
 use super::pages::{self, Cursor, Paging};
@@ -164,7 +164,11 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
     let format = stream.format.unwrap_or(ReadFormat::Json);
     if paging.as_ref().is_some_and(|paging| paging.next.is_some()) && format != ReadFormat::Json {
         let message = "only an answer in JSON has a path to the next page in it";
-        checker.refuse(&merged.key("paging").key("next"), message, Some("links can stand in the header: next = \"header\""));
+        checker.refuse(
+            &merged.key("paging").key("next"),
+            message,
+            Some("links can stand in the header: next = \"header\""),
+        );
         return None;
     }
     let at = merged.key("request");

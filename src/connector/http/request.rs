@@ -181,8 +181,6 @@ pub fn encoded(text: &str) -> String {
 
 /// A form's text.
 fn form_of(fields: &[(String, String)]) -> Vec<u8> {
-    let pairs = fields.iter().map(|(name, value)| {
-        format!("{}={}", encoded(name), encoded(value))
-    });
+    let pairs = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     pairs.collect::<Vec<_>>().join("&").into_bytes()
 }

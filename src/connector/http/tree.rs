@@ -102,6 +102,11 @@ impl Named {
         compiled.into_iter().collect::<Option<Vec<_>>>().map(Self)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Names and texts, without those that have no value.
     ///
     /// # Errors

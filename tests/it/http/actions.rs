@@ -122,7 +122,7 @@ async fn what_is_found_goes_on_with_the_steps_that_are_left() {
     let done = vec![json!({ "id": "a/1", "customer": "10", "state": "confirmed", "number": "SO-1" })];
     let (system_3, server) = system(done, |_| None).await;
     assert_eq!((system_3.find(&request()).await, server.told()), (found(), vec!["GET /orders".to_owned()]));
-    let (system_4, _) = system(vec![], |_| None).await;
+    let (system_4, _server) = system(vec![], |_| None).await;
     assert_eq!(system_4.find(&request()).await, Found::Missing { conclusive: false });
 }
 
@@ -131,7 +131,13 @@ async fn an_order_that_broke_off_anywhere_is_found_and_finished() {
     let troubles: [(Trouble, &str); 3] = [
         (|asked| (asked.path == "/orders" && asked.method == "POST").then_some(Reply::Nothing), "create: POST"),
         (|asked| (asked.path.ends_with("quote") && asked.nth == 0).then_some(Reply::status(502)), "quote: POST"),
-        (|asked| (asked.path.ends_with("confirm") && asked.nth == 0).then_some(Reply::Bytes(b"HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\n{".into())), "confirm: PUT"),
+        (
+            |asked| {
+                (asked.path.ends_with("confirm") && asked.nth == 0)
+                    .then_some(Reply::Bytes(b"HTTP/1.1 200 -\r\ncontent-length: 9\r\n\r\n{".into()))
+            },
+            "confirm: PUT",
+        ),
     ];
     for (trouble, expected) in troubles {
         let (system, server) = system(vec![], trouble).await;
@@ -150,7 +156,7 @@ async fn a_duplicate_is_what_is_there_already() {
     let (system_1, server) = system(there, again).await;
     assert_eq!(system_1.create(&request()).await, accepted());
     assert_eq!(server.told(), ["POST /orders", "GET /orders", ALL[2]]);
-    let (system_2, _) = system(vec![], again).await;
+    let (system_2, _server) = system(vec![], again).await;
     let created = system_2.create(&request()).await;
     assert!(matches!(&created, Created::Unknown { reason } if reason.contains("does not find it")), "{created:?}");
 }
@@ -174,7 +180,10 @@ async fn what_is_refused_after_the_first_step_is_undone() {
     })
     .await;
     let created = system_2.create(&request()).await;
-    assert!(matches!(&created, Created::Unknown { reason } if reason.contains("Credit limit exceeded") && reason.contains("not undone yet")), "{created:?}");
+    assert!(
+        matches!(&created, Created::Unknown { reason } if reason.contains("Credit limit exceeded") && reason.contains("not undone yet")),
+        "{created:?}"
+    );
     drop(server);
 }
 
@@ -203,7 +212,7 @@ async fn a_search_that_fails_proves_nothing() {
         (|_| Some(Reply::of(200, "text/html", "<html>Sign in</html>")), true),
     ];
     for (trouble, down) in troubles {
-        let (system, _) = system(vec![], trouble).await;
+        let (system, _server) = system(vec![], trouble).await;
         let found = system.find(&request()).await;
         assert!(matches!(&found, Found::Failed { connection_down, .. } if *connection_down == down), "{found:?}");
     }
@@ -216,8 +225,11 @@ async fn a_first_step_that_was_surely_not_executed_may_be_taken_again() {
         (|_| Some(Reply::status(401)), true),
         (|_| Some(Reply::status(403)), true),
     ] {
-        let (system, _) = system(vec![], trouble).await;
+        let (system, _server) = system(vec![], trouble).await;
         let created = system.create(&request()).await;
-        assert!(matches!(&created, Created::NotExecuted { connection_down, .. } if *connection_down == down), "{created:?}");
+        assert!(
+            matches!(&created, Created::NotExecuted { connection_down, .. } if *connection_down == down),
+            "{created:?}"
+        );
     }
 }

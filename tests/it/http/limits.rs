@@ -42,7 +42,8 @@ async fn as_the_system_counts_the_limit_is_never_exceeded() {
         Reply::json(if page <= 6 { json!([{ "id": page }]) } else { json!([]) })
     })
     .await;
-    let system = Arc::new(System::new(&server.url(), &limited("requests = 10, per = \"400ms\", concurrency = 8", false)));
+    let system =
+        Arc::new(System::new(&server.url(), &limited("requests = 10, per = \"400ms\", concurrency = 8", false)));
     let pulls: Vec<_> = (0..6)
         .map(|_| {
             let system = Arc::clone(&system);
@@ -147,7 +148,9 @@ async fn a_quota_that_is_used_up_ends_a_pull_and_defers_an_order() {
     assert_eq!(pulled.ids.len(), 4, "one is left to actions");
     assert!(matches!(system.create(&Map::default()).await, Created::Unknown { .. }), "no number in a list");
     let created = system.create(&Map::default()).await;
-    let Created::NotExecuted { retry_after: Some(wait), connection_down: false, .. } = created else { panic!("{created:?}") };
+    let Created::NotExecuted { retry_after: Some(wait), connection_down: false, .. } = created else {
+        panic!("{created:?}")
+    };
     assert!(wait > Duration::from_hours(23), "{wait:?}");
     assert_eq!(server.asked().len(), 5);
 }

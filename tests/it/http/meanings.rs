@@ -91,7 +91,9 @@ async fn without_a_rule_the_status_counts() {
     let said = created(json(422, r#"{"errors":["Unknown customer","No lines"]}"#)).await;
     assert_eq!(said, rejected("Unknown customer; No lines"));
     let said = created(json(400, "nonsense")).await;
-    assert!(matches!(&said, Created::Rejected { reason } if reason.contains("was answered 400") && reason.contains("nonsense")));
+    assert!(
+        matches!(&said, Created::Rejected { reason } if reason.contains("was answered 400") && reason.contains("nonsense"))
+    );
     for status in [500, 502, 503, 504, 408] {
         let said = created(Reply::of(status, "text/html", "<html><head><title>Gateway trouble</title>")).await;
         assert!(is_unknown(&said, "Gateway trouble"), "{said:?}");
@@ -110,8 +112,14 @@ async fn without_a_rule_the_status_counts() {
 #[tokio::test]
 async fn what_is_said_of_a_stream_names_the_request() {
     for (reply, expected) in [
-        (Reply::of(400, "application/json", r#"{"error":{"message":"Unknown field"}}"#), "/items was answered 400 Bad Request: Unknown field"),
-        (Reply::of(200, "application/json", r#"{"error":{"message":"No licence"}}"#), "/items was answered 200 OK: No licence"),
+        (
+            Reply::of(400, "application/json", r#"{"error":{"message":"Unknown field"}}"#),
+            "/items was answered 400 Bad Request: Unknown field",
+        ),
+        (
+            Reply::of(200, "application/json", r#"{"error":{"message":"No licence"}}"#),
+            "/items was answered 200 OK: No licence",
+        ),
         (Reply::json("{\"value\": 1"), "items"),
     ] {
         let server = Server::new(move |_| reply.clone()).await;

@@ -8,7 +8,9 @@ use super::server::{Asked, Reply, Server};
 use super::system::{System, says};
 
 fn stream(paging: &str, query: &str) -> String {
-    format!("[stream.items]\nformat = \"json\"\nrecords = \"items\"\npaging = {{ {paging} }}\nrequest = {{ path = \"items\", query = {{ {query} }} }}\n")
+    format!(
+        "[stream.items]\nformat = \"json\"\nrecords = \"items\"\npaging = {{ {paging} }}\nrequest = {{ path = \"items\", query = {{ {query} }} }}\n"
+    )
 }
 
 fn ids(range: std::ops::Range<usize>) -> Vec<Json> {
@@ -33,11 +35,13 @@ async fn by_offset_up_to_the_page_that_is_empty_or_short() {
         let offset = asked.number("offset");
         Reply::json(json!({ "items": ids(offset..(offset + asked.number("top").min(2)).min(5)) }))
     };
-    let (pulled, server) = pull(&stream("by = \"offset\", size = 3", "offset = \"${page.offset}\", top = \"${page.size}\""), script).await;
+    let (pulled, server) =
+        pull(&stream("by = \"offset\", size = 3", "offset = \"${page.offset}\", top = \"${page.size}\""), script).await;
     assert_eq!((pulled.error, pulled.ids), (None, expected(5)));
     let offsets: Vec<usize> = server.asked().iter().map(|asked| asked.number("offset")).collect();
     assert_eq!(offsets, [0, 2, 4, 5]);
-    let text = stream("by = \"offset\", size = 2, end = \"short\"", "offset = \"${page.offset}\", top = \"${page.size}\"");
+    let text =
+        stream("by = \"offset\", size = 2, end = \"short\"", "offset = \"${page.offset}\", top = \"${page.size}\"");
     let (pulled, server) = pull(&text, script).await;
     assert_eq!((pulled.ids, server.asked().len()), (expected(5), 3), "the short page is the last");
 }
@@ -76,7 +80,9 @@ async fn by_links_in_the_body_and_in_the_header() {
 async fn by_tokens_and_by_keys() {
     let script = |asked: &Asked| {
         let from = asked.query.get("token").map_or(0, |token| token.trim_start_matches("t&").parse().unwrap());
-        Reply::json(json!({ "items": ids(from..from + 2), "token": if from < 4 { json!(format!("t&{}", from + 2)) } else { json!("") } }))
+        Reply::json(
+            json!({ "items": ids(from..from + 2), "token": if from < 4 { json!(format!("t&{}", from + 2)) } else { json!("") } }),
+        )
     };
     let (pulled, server) = pull(&stream("by = \"token\", next = \"token\"", "token = \"${page.token}\""), script).await;
     assert_eq!((pulled.error, pulled.ids), (None, expected(6)));
@@ -124,7 +130,8 @@ async fn a_link_that_leaves_the_origin_is_not_followed() {
         "[http]\nbase_url = \"${{settings.base_url}}\"\nauth = {{ bearer = \"${{settings.token}}\" }}\n{}",
         stream("by = \"link\", next = \"next\"", "")
     );
-    let (pulled, server) = pull(&text, move |_| Reply::json(json!({ "items": ids(0..1), "next": format!("{url}/items") }))).await;
+    let (pulled, server) =
+        pull(&text, move |_| Reply::json(json!({ "items": ids(0..1), "next": format!("{url}/items") }))).await;
     says(pulled.error.as_deref(), &["the next link leads from", "where the connection's credentials do not belong"]);
     assert_eq!((server.asked().len(), other.connections()), (1, 0), "the other server sees nothing");
 }
@@ -169,7 +176,9 @@ async fn a_record_whose_cursor_cannot_be_read_is_rejected_and_the_rest_goes_on()
 
 #[tokio::test]
 async fn a_version_is_asked_for_as_it_was_seen() {
-    let server = Server::new(|_| Reply::json(json!([{ "id": 1, "ts": 9_007_199_254_740_993_u64 }, { "id": 2, "ts": "17" }]))).await;
+    let server =
+        Server::new(|_| Reply::json(json!([{ "id": 1, "ts": 9_007_199_254_740_993_u64 }, { "id": 2, "ts": "17" }])))
+            .await;
     let text = r#"
 [stream.items]
 request = { path = "items", body = { since = "${cursor}" } }

@@ -110,10 +110,16 @@ async fn a_manifest_that_cannot_work_is_refused_with_what_to_do() {
         ("[stream.items]\nrequest = {}\npaging = { by = \"key\" }\n", "paging.key: this key is required"),
         ("[stream.items]\nrequest = {}\npaging = { by = \"offset\", next = \"x\" }\n", "`next` does not go with"),
         ("[stream.items]\nrequest = {}\npaging = { by = \"offset\", end = \"short\" }\n", "paging.size: this key is"),
-        ("[stream.items]\nrequest = {}\nformat = \"csv\"\npaging = { by = \"token\", next = \"x\" }\n", "answer in JSON"),
+        (
+            "[stream.items]\nrequest = {}\nformat = \"csv\"\npaging = { by = \"token\", next = \"x\" }\n",
+            "answer in JSON",
+        ),
         ("[[http.error]]\nmeans = \"retry\"\n[http]\nbase_url = \"http://x\"\n", "apply to every answer"),
         ("[http.limit]\nrequests = 5\n[http]\nbase_url = \"http://x\"\n", "http.limit.per: this key is required"),
-        ("[http.limit]\ntold = [{ remaining = \"a b\", reset = \"c\" }]\n[http]\nbase_url = \"http://x\"\n", "no name of a header"),
+        (
+            "[http.limit]\ntold = [{ remaining = \"a b\", reset = \"c\" }]\n[http]\nbase_url = \"http://x\"\n",
+            "no name of a header",
+        ),
         ("[action.order]\ncreate = \"open\"\n", "action.order.step: this key is required"),
     ] {
         let refused = bind("http://127.0.0.1:9", text).err().unwrap_or_else(|| panic!("{}", manifest(text)));

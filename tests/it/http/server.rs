@@ -46,7 +46,11 @@ impl Asked {
 /// What a request is answered with.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {
-    Answer { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// These bytes, and then the connection is closed.
     Bytes(Vec<u8>),
     /// The connection is closed.
