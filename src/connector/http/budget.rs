@@ -279,17 +279,24 @@ mod tests {
     }
 
     fn most_within(span: Duration, counted: &[Duration]) -> usize {
-        let within = |from: usize| counted[from..].iter().take_while(|at| **at - counted[from] < span).count();
-        (0..counted.len()).map(within).max().unwrap_or(0)
+        let mut first = 0;
+        let mut most = 0;
+        for (at, instant) in counted.iter().enumerate() {
+            while *instant - counted[first] >= span {
+                first += 1;
+            }
+            most = most.max(at + 1 - first);
+        }
+        most
     }
 
     #[test]
     fn a_limit_is_never_exceeded_and_well_used_however_requests_travel() {
-        for requests in [1, 2, 10, 60, 5000] {
+        for requests in [1, 2, 10, 60, 3000] {
             for travel in [1, 50, 200].map(Duration::from_millis) {
                 let mut budget = Budget::new(&[Rate { requests, per: SPAN }], 0, 0);
                 let spans = 20;
-                let counted = simulate(&mut budget, Urgency::Read, 64, travel, SPAN * spans);
+                let counted = simulate(&mut budget, Urgency::Read, 1000, travel, SPAN * spans);
                 let most = most_within(SPAN, &counted);
                 assert!(most <= requests as usize, "{requests} in {travel:?}: {most}");
                 let share = counted.len() as f64 / f64::from(requests * spans);
