@@ -29,6 +29,7 @@ const TRANSPORT_KEYS: &[(&str, Transport)] = &[
     ("request", Transport::Http),
     ("paging", Transport::Http),
     ("cursor", Transport::Http),
+    ("tagged", Transport::Http),
     ("step", Transport::Http),
     ("find", Transport::Http),
     ("number", Transport::Http),
@@ -154,7 +155,7 @@ fn connection(checker: &mut Checker, file: &ManifestFile) -> Option<http::HttpPl
 }
 
 fn stream(checker: &mut Checker, transport: Transport, name: &str) -> Option<Named<StreamPlan>> {
-    let merged = merged(checker, name)?;
+    let merged = merged(checker, transport, name)?;
     foreign_keys(checker, &merged.at, transport);
     let plan = match transport {
         Transport::File => StreamPlan::Files(Box::new(file::stream(checker, &merged)?)),
@@ -192,7 +193,7 @@ fn foreign_keys(checker: &mut Checker, at: &KeyPath, transport: Transport) {
 }
 
 /// A stream with what the defaults say for it.
-fn merged<'a>(checker: &mut Checker<'a>, name: &str) -> Option<Merged<'a>> {
+fn merged<'a>(checker: &mut Checker<'a>, transport: Transport, name: &str) -> Option<Merged<'a>> {
     let document = checker.document;
     let root = KeyPath::root();
     let (at, defaults) = (root.key("stream").key(name), root.key("defaults"));
@@ -203,7 +204,8 @@ fn merged<'a>(checker: &mut Checker<'a>, name: &str) -> Option<Merged<'a>> {
     let Some(Json::Object(own)) = document.value(&at) else { return None };
     content.extend(own.clone());
     // A default option of another format does not concern this stream.
-    let format = content.get("format").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let default = if transport == Transport::Http { "json" } else { "" };
+    let format = content.get("format").and_then(Json::as_str).unwrap_or(default).to_owned();
     content.retain(|key, _| own.contains_key(key) || goes_with(key, &format));
     match StreamFile::deserialize(Json::Object(content)) {
         Ok(stream) => Some(Merged { document, at, defaults, stream }),

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::http::manifest::{CursorFile, FindFile, HttpFile, PagingFile, RequestFile, StepFile};
+use super::http::manifest::{CursorFile, FindFile, HttpFile, PagingFile, RequestFile, StepFile, TaggedFile};
 use crate::config::values::Interval;
 
 /// A connector manifest: how to talk to one kind of system.
@@ -150,6 +150,9 @@ pub struct StreamFile {
     /// What tells how far the stream was read; by default every pull is a complete pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<CursorFile>,
+    /// Objects in records that are values, tagged with their type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagged: Option<TaggedFile>,
     /// How the files or answers are written; answers by default as `json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ReadFormat>,
@@ -329,7 +332,7 @@ pub struct ActionFile {
     pub archives: bool,
     /// What the system does with the same request twice.
     pub create: CreateFile,
-    /// The requests in their order: the first makes the thing.
+    /// The requests in their order: the first that does not only read makes the thing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub step: Vec<StepFile>,
     /// The search for what they made.
@@ -339,9 +342,9 @@ pub struct ActionFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub number: Option<String>,
-    /// The request that undoes what was made where the system refuses a later step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<RequestFile>,
+    /// The requests that undo what was made where the system refuses a later step, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<RequestFile>,
     /// How the file is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<WriteFormat>,

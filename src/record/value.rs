@@ -81,6 +81,11 @@ impl Map {
         self.entries.iter_mut().find(|(n, _)| &**n == name).map(|(_, v)| v)
     }
 
+    /// Names and values in order, taken out.
+    pub fn into_members(self) -> impl Iterator<Item = (Arc<str>, Value)> {
+        self.entries.into_iter()
+    }
+
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(n, v)| (&**n, v))

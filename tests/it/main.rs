@@ -27,6 +27,7 @@ mod orders;
 mod orders_store;
 mod privacy;
 mod pull;
+mod real;
 mod several;
 mod shops;
 mod store;

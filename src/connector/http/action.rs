@@ -20,14 +20,14 @@ pub const GIVEN: &[&str] = &["settings", "request", "reference", "made", "answer
 /// An action of a manifest.
 #[derive(Debug)]
 pub struct ActionPlan {
-    /// Its steps, at least one; the first makes the thing.
+    /// Its steps; the first that does not only read makes the thing.
     pub steps: Vec<Step>,
     /// The search for what they made.
     pub find: Find,
     /// The system's number, over `made`.
     pub number: Expression,
     /// How a thing is undone whose later steps the system refuses.
-    pub undo: Option<RequestPlan>,
+    pub undo: Vec<RequestPlan>,
 }
 
 /// A step.
@@ -35,6 +35,8 @@ pub struct ActionPlan {
 pub struct Step {
     /// What messages call it.
     pub name: String,
+    /// Whether it only reads.
+    pub reads: bool,
     /// Its request.
     pub request: RequestPlan,
     /// What its answer adds to what is made.
@@ -82,7 +84,7 @@ enum Walked {
     Refused {
         reason: String,
     },
-    /// The first step was not executed.
+    /// Nothing was made.
     NotExecuted(Failure),
     Unknown {
         reason: String,
@@ -147,14 +149,15 @@ impl<'a> Execution<'a> {
 
     /// Takes steps from one on.
     async fn walk(&self, mut made: Map, from: usize) -> Walked {
+        let makes = self.plan.steps.iter().position(|step| !step.reads).unwrap_or(0);
         for (at, step) in self.plan.steps.iter().enumerate().skip(from) {
             let request = match self.fill(&step.request, &made) {
                 Ok(request) => request,
-                Err(reason) if at == 0 => return Walked::Refused { reason },
+                Err(reason) if at <= makes => return Walked::Refused { reason },
                 Err(reason) => return Walked::Unknown { reason: format!("{}: {reason}", step.name) },
             };
             match self.client.send(&request).await {
-                Ok(answer) if answer.duplicate && at == 0 => {
+                Ok(answer) if answer.duplicate && at == makes => {
                     return match self.search().await {
                         Search::One(made) => Box::pin(self.go_on(made)).await,
                         Search::None => Walked::Unknown {
@@ -171,14 +174,15 @@ impl<'a> Execution<'a> {
                 }
                 Err(Failure::Refused { reason, words }) => {
                     let said = words.unwrap_or(reason);
-                    return if at == 0 { Walked::Refused { reason: said } } else { self.undo(&made, said).await };
+                    return if at <= makes { Walked::Refused { reason: said } } else { self.undo(&made, said).await };
                 }
                 Err(
                     failure @ (Failure::Unreachable(_)
                     | Failure::Limited { .. }
                     | Failure::Unauthorised(_)
                     | Failure::Fatal(_)),
-                ) if at == 0 => return Walked::NotExecuted(failure),
+                ) if at <= makes => return Walked::NotExecuted(failure),
+                Err(failure) if at < makes => return Walked::NotExecuted(failure),
                 Err(failure) => return Walked::Unknown { reason: format!("{}: {failure}", step.name) },
             }
         }
@@ -192,15 +196,16 @@ impl<'a> Execution<'a> {
 
     /// Undoes what the first steps made, since the system refuses the next one.
     async fn undo(&self, made: &Map, said: String) -> Walked {
-        let Some(undo) = &self.plan.undo else { return Walked::Refused { reason: said } };
-        let undone = match self.fill(undo, made) {
-            Ok(request) => self.client.send(&request).await.map(|_| ()).map_err(|failure| failure.to_string()),
-            Err(reason) => Err(reason),
-        };
-        match undone {
-            Ok(()) => Walked::Refused { reason: said },
-            Err(reason) => Walked::Unknown { reason: format!("refused ({said}), and not undone yet: {reason}") },
+        for undo in &self.plan.undo {
+            let undone = match self.fill(undo, made) {
+                Ok(request) => self.client.send(&request).await.map_err(|failure| failure.to_string()),
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = undone {
+                return Walked::Unknown { reason: format!("refused ({said}), and not undone yet: {reason}") };
+            }
         }
+        Walked::Refused { reason: said }
     }
 
     async fn search(&self) -> Search {
@@ -236,10 +241,12 @@ impl<'a> Execution<'a> {
 
     /// What a search's answer lists.
     fn found(&self, answer: &Answer) -> Result<Vec<Value>, String> {
-        if answer.body.is_empty() {
+        if answer.status.as_u16() == 204 {
             return Ok(Vec::new());
         }
-        let body = answer.value();
+        let Some(body) = answer.json() else {
+            return Err("the search's answer is no JSON".to_owned());
+        };
         match at_path(&body, &self.plan.find.records) {
             Some(Value::List(items)) => Ok(items.clone()),
             Some(Value::Map(map)) if !map.is_empty() => Ok(vec![Value::Map(map.clone())]),

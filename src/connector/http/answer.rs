@@ -209,8 +209,13 @@ impl Rule {
 impl Answer {
     /// The body as a value where it is JSON, otherwise null.
     pub fn value(&self) -> Value {
+        self.json().unwrap_or_default()
+    }
+
+    /// The body where it is JSON.
+    pub fn json(&self) -> Option<Value> {
         let text = self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body);
-        serde_json::from_slice(text).map_or(Value::Null, Value::from_json)
+        serde_json::from_slice(text).ok().map(Value::from_json)
     }
 
     /// When the system wants to be asked again: seconds, or an instant (RFC 9110, section 10.2.3).

@@ -62,6 +62,7 @@ impl Binder<'_> {
             request: Arc::clone(&plan.request),
             paging: plan.paging.clone(),
             cursor: plan.cursor.clone(),
+            tagged: plan.tagged.clone(),
             reading: Arc::new(self.format(&plan.reading)),
         }
     }

@@ -97,8 +97,7 @@ impl Client {
     /// Where a certificate cannot be read, or a header, the proxy or a credential is none.
     pub fn new(parts: Parts, auth: Arc<AuthPlan>, judge: Arc<Judge>) -> Result<Self, String> {
         let Timeouts { connect, read, request } = parts.timeouts;
-        // The provider is process-wide; that another one was installed before is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::install_crypto();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(connect)
             .read_timeout(read)

@@ -21,6 +21,7 @@ use super::limit::Allowed;
 use super::manifest::{CursorFile, EndWord, HttpFile, LimitFile, PagingFile, PagingWord};
 use super::pages::{self, Cursor, Paging};
 use super::request::RequestPlan;
+use super::tagged::Tagged;
 use super::tree::Named;
 use crate::config::KeyPath;
 use crate::connector::check::{Checker, Merged, NAMES, Secrecy};
@@ -67,6 +68,8 @@ pub struct PagesPlan {
     pub paging: Option<Paging>,
     /// What tells how far it was read.
     pub cursor: Option<Arc<Cursor>>,
+    /// Which objects in records are values.
+    pub tagged: Option<Arc<Tagged>>,
     /// How a page's records are read.
     pub reading: Plan<Reading>,
 }
@@ -171,13 +174,17 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         );
         return None;
     }
+    let tagged = match &stream.tagged {
+        Some(written) => Some(Arc::new(Tagged::compile(checker, &merged.key("tagged"), written)?)),
+        None => None,
+    };
     let at = merged.key("request");
     let Some(request) = &stream.request else {
         checker.missing(&merged.at.key("request"));
         return None;
     };
     let request = RequestPlan::compile(checker, &at, request, pages::NAMES, Secrecy::Kept)?;
-    Some(PagesPlan { request: Arc::new(request), paging, cursor, reading: reading? })
+    Some(PagesPlan { request: Arc::new(request), paging, cursor, tagged, reading: reading? })
 }
 
 fn paging(checker: &mut Checker, at: &KeyPath, written: &PagingFile) -> Option<Paging> {
@@ -245,12 +252,21 @@ pub fn action(checker: &mut Checker, at: &KeyPath, written: &ActionFile) -> Opti
         let request = RequestPlan::compile(checker, &at.key("request"), &step.request, action::NAMES, Secrecy::Kept);
         let gives = gives(checker, &at.key("gives"), &step.gives);
         let done = condition(checker, &at.key("done"), step.done.as_ref());
-        steps.push((|| Some(Step { name: step.name.clone(), request: request?, gives: gives?, done: done? }))());
+        steps.push((|| {
+            Some(Step { name: step.name.clone(), reads: step.reads, request: request?, gives: gives?, done: done? })
+        })());
     }
-    let undo = match &written.undo {
-        Some(undo) => Some(RequestPlan::compile(checker, &at.key("undo"), undo, action::NAMES, Secrecy::Kept)?),
-        None => None,
-    };
+    let undo: Vec<Option<RequestPlan>> = written
+        .undo
+        .iter()
+        .enumerate()
+        .map(|(index, undo)| {
+            RequestPlan::compile(checker, &at.key("undo").index(index), undo, action::NAMES, Secrecy::Kept)
+        })
+        .collect();
+    if !written.step.is_empty() && written.step.iter().all(|step| step.reads) {
+        checker.refuse(&at.key("step"), "no step makes anything", Some("one of them is without `reads`"));
+    }
     let (find, number) = (written.find.as_ref()?, written.number.as_ref()?);
     let number = checker.expression(&at.key("number"), number, Fields::Known(&[]), action::NAMES);
     let at = at.key("find");
@@ -262,7 +278,7 @@ pub fn action(checker: &mut Checker, at: &KeyPath, written: &ActionFile) -> Opti
         steps: steps.into_iter().collect::<Option<Vec<_>>>()?,
         find: Find { request: request?, records, gives: given?, ours: ours? },
         number: number?,
-        undo,
+        undo: undo.into_iter().collect::<Option<Vec<_>>>()?,
     })
 }
 

@@ -340,6 +340,9 @@ pub struct StepFile {
     /// The request. Its templates know `request`, which the mapping makes, `reference`, which is ours, and `made`, which
     /// the steps before it gave.
     pub request: RequestFile,
+    /// Whether the step only reads what later ones need: where it fails, nothing was made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads: bool,
     /// Expressions over the step's `answer`, by name: what it adds to `made`. One without a value adds nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gives: BTreeMap<String, String>,
@@ -364,4 +367,15 @@ pub struct FindFile {
     /// A condition on `made` and `request` that is true where what was found is ours and not another customer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ours: Option<String>,
+}
+
+/// Objects that are values: a system tags them with their type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaggedFile {
+    /// The member that holds the tag, such as `__class__`.
+    #[schemars(length(min = 1))]
+    pub by: String,
+    /// By tag, an expression over the object that gives its value.
+    pub values: BTreeMap<String, String>,
 }

@@ -14,4 +14,5 @@ pub mod limit;
 pub mod manifest;
 pub mod pages;
 pub mod request;
+pub mod tagged;
 pub mod tree;

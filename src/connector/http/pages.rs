@@ -16,6 +16,7 @@ use super::answer::{Answer, Failure, at_path};
 use super::client::Client;
 use super::manifest::{CursorWord, EndWord, PagingWord};
 use super::request::{Request, RequestPlan};
+use super::tagged::Tagged;
 use super::tree::CURSOR;
 use crate::connector::format::{ReadError, Reader};
 use crate::connector::reading::Reading;
@@ -72,6 +73,8 @@ pub struct Pages {
     pub paging: Option<Paging>,
     /// What tells how far it was read.
     pub cursor: Option<Arc<Cursor>>,
+    /// Which objects in records are values.
+    pub tagged: Option<Arc<Tagged>>,
     /// How a page's records are read.
     pub reading: Arc<Reading>,
 }
@@ -349,6 +352,7 @@ impl Fetch {
             let hint = "a login page or an error of a server in between; look at `base_url` and at the path";
             return Err(self.fatal(0, format!("{request} was answered with a page of HTML"), Some(hint)));
         }
+        let (tagged, client) = (self.pages.tagged.clone(), Arc::clone(&self.pages.client));
         let read = tokio::task::spawn_blocking(move || {
             let envelope = told.then(|| answer.value());
             let mut reader = reading.open(Box::new(Bytes::new(answer.body)), &name)?;
@@ -362,7 +366,7 @@ impl Fetch {
                         bytes.clear();
                         record.fields.write_json(&mut bytes);
                         hasher.update(&bytes);
-                        records.push(Ok(record));
+                        records.push(resolved(record, tagged.as_deref(), client.settings()));
                     }
                     Err(error) => {
                         hasher.update(error.to_string().as_bytes());
@@ -454,6 +458,16 @@ impl Fetch {
     fn fatal(&self, record: u64, message: String, hint: Option<&str>) -> ReadError {
         let source = Some(Arc::from(self.pages.name.as_str()));
         ReadError::Fatal { place: Place { source, record, line: None }, message, hint: hint.map(str::to_owned) }
+    }
+}
+
+/// A record with its tagged objects made into values.
+fn resolved(record: Record, tagged: Option<&Tagged>, settings: &Value) -> Result<Record, ReadError> {
+    let Some(tagged) = tagged else { return Ok(record) };
+    let Record { fields, place } = record;
+    match tagged.resolve(fields.into_map(), settings) {
+        Ok(map) => Ok(Record { fields: map.into(), place }),
+        Err(message) => Err(ReadError::Record { place, message }),
     }
 }
 

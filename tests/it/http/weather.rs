@@ -128,7 +128,7 @@ fn with_tls() -> (String, thread::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let serving = thread::spawn(move || {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tradebridge::install_crypto();
         let certificate = CertificateDer::from_pem_slice(include_bytes!("../../fixtures/http/server.pem")).unwrap();
         let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../fixtures/http/server.key")).unwrap();
         let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();

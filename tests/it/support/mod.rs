@@ -1,6 +1,8 @@
-//! What tests of several files stand on: stores of both engines, servers of their own, and generated exports.
+//! What tests of several files stand on: stores of both engines, servers and real systems of their own, and generated
+//! exports.
 
 pub(crate) mod export;
+pub(crate) mod peers;
 pub(crate) mod postgres;
 pub(crate) mod store;
 
