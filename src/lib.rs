@@ -20,3 +20,9 @@ pub mod record;
 pub mod store;
 pub mod sync;
 pub mod telemetry;
+
+/// Installs what TLS computes with: once in a process, before the first HTTP client is made.
+pub fn install_crypto() {
+    // That another one was installed before is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -150,6 +150,7 @@ impl Client {
         let Access { address, token } = serde_json::from_str(&text).map_err(|error| {
             Failure::failed(format!("{file} does not say where the daemon is ({error}); restart the daemon"))
         })?;
+        crate::install_crypto();
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .redirect(reqwest::redirect::Policy::none())

@@ -81,7 +81,8 @@ impl Connector {
         let mut binder = Binder { settings: &settings, zone, document, at: &path, problems: Problems::default() };
         let client = manifest.http.as_ref().and_then(|plan| {
             let (with_secrets, secrets) = secrets(&settings, &connection.settings);
-            binder.client(plan, Vault::new(with_secrets, secrets)).map(Arc::new)
+            let vault = Vault::new(with_secrets, secrets);
+            binder.client(plan, vault, !manifest.actions.is_empty()).map(Arc::new)
         });
         let mut streams = BTreeMap::new();
         for (name, named) in &manifest.streams {

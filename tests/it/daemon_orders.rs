@@ -15,6 +15,7 @@ pub struct Shop {
 
 impl Shop {
     pub fn of(site: &Site) -> Self {
+        tradebridge::install_crypto();
         Self { http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(), address: site.access().0 }
     }
 

@@ -22,6 +22,7 @@ mod feed;
 mod formats;
 mod from_raw;
 mod history;
+mod http;
 mod mappings;
 mod orders;
 mod orders_store;

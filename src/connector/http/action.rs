@@ -241,10 +241,12 @@ impl<'a> Execution<'a> {
 
     /// What a search's answer lists.
     fn found(&self, answer: &Answer) -> Result<Vec<Value>, String> {
-        if answer.body.is_empty() {
+        if answer.status.as_u16() == 204 {
             return Ok(Vec::new());
         }
-        let body = answer.value();
+        let Some(body) = answer.json() else {
+            return Err("the search's answer is no JSON".to_owned());
+        };
         match at_path(&body, &self.plan.find.records) {
             Some(Value::List(items)) => Ok(items.clone()),
             Some(Value::Map(map)) if !map.is_empty() => Ok(vec![Value::Map(map.clone())]),

@@ -2,13 +2,15 @@
 //!
 //! What does not live here: sending requests (`client`), and what follows from a meaning (`pages`, `action`).
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
+use super::limit::LONGEST;
 use super::manifest::{ErrorFile, Meaning};
 use crate::config::KeyPath;
 use crate::connector::check::Checker;
@@ -18,11 +20,11 @@ use crate::record::{Map, Value};
 /// The variables of a rule's condition.
 pub const NAMES: &[&str] = &["settings", "answer"];
 
+/// What some systems put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// How much of an answer's text a message shows.
 const SHOWN: usize = 300;
-
-/// The longest that a system is believed when it says when to ask again.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// An answer, read to its end.
 #[derive(Clone)]
@@ -63,16 +65,19 @@ pub enum Failure {
     #[error("{0}")]
     Unauthorised(String),
     /// The system refuses what it was sent.
-    #[error("{}", .words.as_ref().unwrap_or(.reason))]
+    #[error("{reason}")]
     Refused {
         /// What happened.
         reason: String,
         /// The system's own words.
         words: Option<String>,
     },
-    /// Nothing works until a person mends it.
+    /// Nothing was executed, and nothing works until a person mends it.
     #[error("{0}")]
     Fatal(String),
+    /// It may have been executed, and the same again would bring the same answer, which cannot be used.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 /// What a rule asks of an answer, and what the answer means then.
@@ -130,28 +135,49 @@ impl Judge {
     /// What an answer means.
     pub fn judge(&self, answer: &Answer, settings: &Value, zone: &jiff::tz::TimeZone) -> Meaning {
         // Most answers need no look into their body.
-        let asked = self.rules.iter().any(|rule| rule.when.is_some());
-        let body = if asked { answer.value() } else { Value::Null };
-        let names = [("settings", settings), ("answer", &body)];
-        let record = Map::default();
-        let context = Context { record: (&record).into(), names: &names, zone };
+        let body = OnceCell::new();
+        let holds = |when: &Expression| {
+            let names = [("settings", settings), ("answer", body.get_or_init(|| answer.value()))];
+            let record = Map::default();
+            // A condition that cannot be judged, since the body has another form, does not hold.
+            when.condition(&Context { record: (&record).into(), names: &names, zone }).unwrap_or(false)
+        };
         self.rules
             .iter()
-            .find(|rule| rule.applies(answer, &context))
+            .find(|rule| rule.applies(answer) && rule.when.as_ref().is_none_or(holds))
             .map_or_else(|| by_status(answer), |rule| rule.means)
     }
 
     /// The system's own words in an answer.
-    pub fn words(&self, answer: &Answer) -> Option<String> {
+    fn words(&self, answer: &Answer) -> Option<String> {
         let body = answer.value();
-        let words = self.message.iter().find_map(|path| at_path(&body, path).and_then(text_of));
-        words.map(|words| short(&words))
+        self.message.iter().find_map(|path| at_path(&body, path).and_then(text_of))
     }
 
-    /// The failure that an answer is; nothing where it is a success. `what` names the request.
-    pub fn failure(&self, what: &str, answer: &Answer, meaning: Meaning) -> Option<Failure> {
-        let words = self.words(answer);
-        let said = words.clone().unwrap_or_else(|| answer.shown());
+    /// The failure that an answer is; nothing where it is a success. `what` names the request, and `mask` hides what nobody
+    /// may see.
+    pub fn failure(
+        &self,
+        what: &str,
+        answer: &Answer,
+        meaning: Meaning,
+        mask: impl Fn(&str) -> String,
+    ) -> Option<Failure> {
+        if matches!(meaning, Meaning::Success | Meaning::Duplicate) {
+            return None;
+        }
+        if let Some(to) = answer.redirected() {
+            let reason = format!(
+                "{what} was answered {}, which leads to {}; redirects are not followed: give the connection the address \
+                 that answers itself",
+                answer.status,
+                mask(&to)
+            );
+            return Some(Failure::Unusable(reason));
+        }
+        // What is hidden is hidden before anything is cut off.
+        let words = self.words(answer).map(|words| short(&mask(&words)));
+        let said = words.clone().unwrap_or_else(|| short(&mask(&answer.shown())));
         let reason = format!(
             "{what} was answered {}{}",
             answer.status,
@@ -170,21 +196,26 @@ impl Judge {
 }
 
 impl Rule {
-    fn applies(&self, answer: &Answer, context: &Context) -> bool {
+    /// Whether it applies, but for its condition.
+    fn applies(&self, answer: &Answer) -> bool {
         self.status.as_ref().is_none_or(|status| status.contains(&answer.status.as_u16()))
             && self.text.as_ref().is_none_or(|text| contains(&answer.body, text.as_bytes()))
             && self.header.as_ref().is_none_or(|(name, text)| {
                 answer.headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains(text))
             })
-            // A condition that cannot be judged, since the body has another form, does not hold.
-            && self.when.as_ref().is_none_or(|when| when.condition(context).unwrap_or(false))
     }
 }
 
 impl Answer {
     /// The body as a value where it is JSON, otherwise null.
     pub fn value(&self) -> Value {
-        serde_json::from_slice(&self.body).map_or(Value::Null, Value::from_json)
+        self.json().unwrap_or_default()
+    }
+
+    /// The body where it is JSON.
+    pub fn json(&self) -> Option<Value> {
+        let text = self.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.body);
+        serde_json::from_slice(text).ok().map(Value::from_json)
     }
 
     /// When the system wants to be asked again: seconds, or an instant (RFC 9110, section 10.2.3).
@@ -196,14 +227,23 @@ impl Answer {
             let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
             at.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO)
         };
-        Some(wait.min(LONGEST_WAIT))
+        Some(wait.min(LONGEST))
     }
 
     /// The beginning of the body, for messages; of a page of HTML its title.
     fn shown(&self) -> String {
         let text = String::from_utf8_lossy(self.body.get(..4096).unwrap_or(&self.body)).into_owned();
         let title = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
-        short(title.map_or(text.as_str(), |(title, _)| title))
+        title.map_or_else(|| text.clone(), |(title, _)| title.to_owned())
+    }
+
+    /// Where a redirect leads, without its query.
+    fn redirected(&self) -> Option<String> {
+        if !self.status.is_redirection() {
+            return None;
+        }
+        let to = self.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
+        Some(short(to.split(['?', '#']).next().unwrap_or_default()))
     }
 }
 
@@ -240,7 +280,8 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-fn short(text: &str) -> String {
+/// A text on one line, of which the beginning counts.
+pub fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let printable: String = line.chars().filter(|c| !c.is_control()).collect();
     if printable.chars().count() <= SHOWN { printable } else { printable.chars().take(SHOWN).chain(['…']).collect() }

@@ -19,6 +19,9 @@ use crate::record::{Map, Value};
 /// The variables of what a login's answer is made into.
 const ANSWERED: &[&str] = &["settings", "answer"];
 
+/// What is shorter in a header is no credential.
+const SHORTEST: usize = 6;
+
 /// The settings of a connection with its secrets; nothing prints them.
 pub struct Vault {
     settings: Value,
@@ -47,11 +50,29 @@ impl Vault {
         Self { settings, secrets }
     }
 
-    /// Hides the secrets in a text that may hold them, for messages and recordings.
+    /// Hides the secrets in a text that may hold them, for messages.
     pub fn mask(&self, text: &str) -> String {
-        let secrets = self.secrets.iter().map(Secret::reveal).filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
+        self.secrets.iter().map(Secret::reveal).fold(text.to_owned(), |text, secret| hide(&text, secret))
     }
+}
+
+impl Proof {
+    /// Hides what the headers hold in a text that may hold it too, for messages.
+    pub fn mask(&self, text: &str) -> String {
+        let texts = self.0.iter().filter_map(|(_, value)| value.to_str().ok());
+        texts.fold(text.to_owned(), |text, secret| {
+            // Systems give back the credentials with or without their scheme.
+            let bare = secret.rsplit(' ').next().unwrap_or(secret);
+            if bare.len() < SHORTEST { text } else { hide(&hide(&text, secret), bare) }
+        })
+    }
+}
+
+/// Hides a secret in a text, as it is and as forms, addresses and JSON write it.
+fn hide(text: &str, secret: &str) -> String {
+    let (form, json) = (super::request::encoded(secret), serde_json::Value::from(secret).to_string());
+    let forms = [secret, &form, json.trim_matches('"')];
+    forms.iter().filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(form, "[secret]"))
 }
 
 /// How requests prove who they come from.
@@ -200,11 +221,8 @@ impl Login {
             return Err("the login is refused; look at user, password and rights".to_owned());
         }
         // The answer may hold what nobody may see, so only the template is named.
-        let headers = self
-            .headers
-            .fill(&context)
-            .map_err(|_| "the login's answer lacks what the headers of the requests after it need".to_owned())?;
-        proof(headers)
+        let headers = self.headers.fill(&context).ok().filter(|headers| headers.len() == self.headers.len());
+        proof(headers.ok_or("the login's answer lacks what the headers of the requests after it need")?)
     }
 }
 

@@ -16,8 +16,8 @@ use crate::expression::Context;
 use crate::record::Map;
 
 impl Binder<'_> {
-    /// The client of a connection; nothing with a problem.
-    pub fn client(&mut self, plan: &HttpPlan, vault: Vault) -> Option<Client> {
+    /// The client of a connection, with or without actions; nothing with a problem.
+    pub fn client(&mut self, plan: &HttpPlan, vault: Vault, actions: bool) -> Option<Client> {
         let base = self.needed(&plan.base);
         let proxy = plan.proxy.as_ref().map_or(Some(None), |word| self.value(word));
         let ca = plan.ca.as_ref().map_or(Some(None), |word| self.value(word));
@@ -43,7 +43,7 @@ impl Binder<'_> {
             vault,
             settings: self.settings.clone(),
             zone: self.zone.clone(),
-            limit: Limit::new(plan.at_once, plan.rate),
+            limit: Limit::new(&plan.allowed, actions),
         };
         match Client::new(parts, Arc::clone(&plan.auth), Arc::clone(&plan.judge)) {
             Ok(client) => Some(client),

@@ -18,13 +18,14 @@ use tokio::sync::Mutex;
 
 use super::answer::{Answer, Failure, Judge};
 use super::auth::{AuthPlan, Proof, Vault};
+use super::budget::Urgency;
 use super::limit::Limit;
 use super::manifest::Meaning;
 use super::request::Request;
 use crate::record::Value;
 
-/// The largest answer, in bytes.
-const LARGEST: usize = 256 << 20;
+/// The largest answer, in bytes; several pages are in memory at a time.
+const LARGEST: usize = 64 << 20;
 
 /// How often a request that only reads is tried in all, and for how long.
 const TRIES: u32 = 6;
@@ -96,8 +97,7 @@ impl Client {
     /// Where a certificate cannot be read, or a header, the proxy or a credential is none.
     pub fn new(parts: Parts, auth: Arc<AuthPlan>, judge: Arc<Judge>) -> Result<Self, String> {
         let Timeouts { connect, read, request } = parts.timeouts;
-        // The provider is process-wide; that another one was installed before is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::install_crypto();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(connect)
             .read_timeout(read)
@@ -161,7 +161,7 @@ impl Client {
         let mut tried = 0;
         loop {
             tried += 1;
-            let failure = match self.send(request).await {
+            let failure = match self.send_as(request, Urgency::Read).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -178,35 +178,41 @@ impl Client {
                 return Err(failure);
             }
             tracing::info!(error = %failure, wait = ?wait, "a request is tried again");
-            if matches!(failure, Failure::Limited { .. }) {
-                self.parts.limit.pause(wait);
-            } else {
-                tokio::time::sleep(wait).await;
-            }
+            tokio::time::sleep(wait).await;
         }
     }
 
-    /// Sends a request once; only a login that has expired is repeated, and then the request that was refused for it.
+    /// Sends a request once, before all that only read; only a login that has expired is repeated, and then the request that
+    /// was refused for it.
     ///
     /// # Errors
     /// What it came to.
     pub async fn send(&self, request: &Request) -> Result<Answer, Failure> {
-        let (proof, number) = self.proof(None).await?;
-        let answer = self.exchange(request, &proof).await?;
-        let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
-        if meaning != Meaning::RefreshAuth || self.auth.login().is_none() {
-            return self.judged(request, answer, meaning);
-        }
-        let (proof, _) = self.proof(Some(number)).await?;
-        let answer = self.exchange(request, &proof).await?;
-        let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
-        self.judged(request, answer, meaning)
+        self.send_as(request, Urgency::Action).await
     }
 
-    fn judged(&self, request: &Request, answer: Answer, meaning: Meaning) -> Result<Answer, Failure> {
-        match self.judge.failure(&request.to_string(), &answer, meaning) {
-            Some(failure) => Err(failure),
+    async fn send_as(&self, request: &Request, urgency: Urgency) -> Result<Answer, Failure> {
+        let (proof, number) = self.proof(None).await?;
+        let answer = self.exchange(request, &proof, urgency).await?;
+        let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
+        if meaning != Meaning::RefreshAuth || self.auth.login().is_none() {
+            return self.judged(request, answer, meaning, &proof);
+        }
+        let (proof, _) = self.proof(Some(number)).await?;
+        let answer = self.exchange(request, &proof, urgency).await?;
+        let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
+        self.judged(request, answer, meaning, &proof)
+    }
+
+    fn judged(&self, request: &Request, answer: Answer, meaning: Meaning, proof: &Proof) -> Result<Answer, Failure> {
+        let mask = |text: &str| proof.mask(&self.parts.vault.mask(text));
+        match self.judge.failure(&request.to_string(), &answer, meaning, mask) {
             None => Ok(Answer { duplicate: meaning == Meaning::Duplicate, ..answer }),
+            Some(Failure::Limited { reason, after }) => {
+                after.into_iter().for_each(|wait| self.parts.limit.pause(wait));
+                Err(Failure::Limited { reason, after: after.or_else(|| self.parts.limit.wait()) })
+            }
+            Some(failure) => Err(failure),
         }
     }
 
@@ -222,17 +228,22 @@ impl Client {
             return Ok((proof, session.number));
         }
         let request = login.request(&self.parts.base, &self.parts.vault, &self.parts.zone).map_err(Failure::Fatal)?;
-        let answer = match self.exchange(&request, &Proof::default()).await {
+        // Actions may be waiting for it, whoever begins it.
+        let answer = match self.exchange(&request, &Proof::default(), Urgency::Action).await {
             Ok(answer) => answer,
+            Err(failure @ Failure::Limited { .. }) => return Err(failure),
             // What broke off was the login; the request itself was never sent.
             Err(failure) => return Err(Failure::Unreachable(format!("the login failed: {failure}"))),
         };
         let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
         let refused = |reason: String| Failure::Unauthorised(format!("the login by {request} failed: {reason}"));
-        if let Some(failure) = self.judge.failure(&request.to_string(), &answer, meaning) {
+        let mask = |text: &str| self.parts.vault.mask(text);
+        if let Some(failure) = self.judge.failure(&request.to_string(), &answer, meaning, mask) {
             return Err(match failure {
-                Failure::Broken { reason, .. } | Failure::Limited { reason, .. } => {
-                    Failure::Unreachable(format!("the login failed: {reason}"))
+                Failure::Broken { reason, .. } => Failure::Unreachable(format!("the login failed: {reason}")),
+                Failure::Limited { reason, after } => {
+                    after.into_iter().for_each(|wait| self.parts.limit.pause(wait));
+                    Failure::Limited { reason, after }
                 }
                 other => refused(other.to_string()),
             });
@@ -244,10 +255,7 @@ impl Client {
     }
 
     /// Sends a request and reads its answer, whatever it is.
-    async fn exchange(&self, request: &Request, proof: &Proof) -> Result<Answer, Failure> {
-        let Some(_turn) = self.parts.limit.turn().await else {
-            return Err(Failure::Unreachable("the connection is closed".to_owned()));
-        };
+    async fn exchange(&self, request: &Request, proof: &Proof, urgency: Urgency) -> Result<Answer, Failure> {
         let mut headers = self.headers.clone();
         for (name, text) in &request.headers {
             let header = HeaderName::from_bytes(name.as_bytes())
@@ -257,7 +265,9 @@ impl Client {
             })?;
             headers.insert(header, value);
         }
-        headers.extend(proof.0.iter().cloned());
+        for (name, value) in &proof.0 {
+            headers.insert(name, value.clone());
+        }
         let mut builder = self.http.request(request.method.clone(), request.url.clone());
         if let Some((media_type, body)) = &request.body {
             if !headers.contains_key(CONTENT_TYPE) {
@@ -265,8 +275,14 @@ impl Client {
             }
             builder = builder.body(body.clone());
         }
+        let mut turn = self.parts.limit.turn(urgency).await.map_err(|wait| {
+            let wait = Duration::from_secs(wait.as_secs());
+            let reason = format!("the system allows no more requests for now; the next one may be sent in {wait:?}");
+            Failure::Limited { reason, after: Some(wait) }
+        })?;
         let mut response = builder.headers(headers).send().await.map_err(|error| self.broken(request, &error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        turn.answered(&headers);
         let body = self.body(request, &mut response).await?;
         Ok(Answer { status, headers, body, duplicate: false })
     }
@@ -278,7 +294,7 @@ impl Client {
                 Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST => {
                     let reason =
                         format!("{request} was answered with more than {} MB; ask for smaller pages", LARGEST >> 20);
-                    return Err(Failure::Broken { reason, after: None });
+                    return Err(Failure::Unusable(reason));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(body.freeze()),
@@ -293,8 +309,10 @@ impl Client {
         let Timeouts { connect, read, request: whole } = self.parts.timeouts;
         if error.is_connect() {
             let host = request.url.host_str().unwrap_or_default();
-            let advice = if causes.contains("certificate") || causes.contains("tls") || causes.contains("TLS") {
+            let advice = if causes.contains("certificate") {
                 "look at the server's certificate, and give the certificate of an own authority with `ca`"
+            } else if causes.contains("corrupt message") {
+                "the server is spoken to by TLS and does not answer so; look at the port and at `https` in the address"
             } else if causes.contains("dns") || causes.contains("lookup") {
                 "look at the name in the connection's address, and at name resolution"
             } else {

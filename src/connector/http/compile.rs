@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use reqwest::Url;
+use reqwest::header::HeaderName;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 
 use super::action::{self, Find, Step};
 use super::answer::Judge;
 use super::auth::AuthPlan;
+use super::budget::Rate;
 use super::client::{Timeouts, address};
-use super::limit::Rate;
-use super::manifest::{CursorFile, EndWord, HttpFile, PagingFile, PagingWord};
+use super::limit::Allowed;
+use super::manifest::{CursorFile, EndWord, HttpFile, LimitFile, PagingFile, PagingWord};
 use super::pages::{self, Cursor, Paging};
 use super::request::RequestPlan;
 use super::tagged::Tagged;
@@ -26,6 +30,9 @@ use crate::connector::options;
 use crate::connector::reading::Reading;
 use crate::connector::word::{self, Plan, Word};
 use crate::expression::{Expression, Fields};
+
+/// The share that is left to actions where a manifest does not say, in hundredths of a percent.
+const RESERVED: u32 = 500;
 
 /// What holds for all requests, before a connection fills in its settings.
 #[derive(Debug)]
@@ -40,10 +47,8 @@ pub struct HttpPlan {
     pub judge: Arc<Judge>,
     /// How long is waited.
     pub timeouts: Timeouts,
-    /// Requests at once.
-    pub at_once: usize,
-    /// Requests in a while.
-    pub rate: Option<Rate>,
+    /// How much the system allows.
+    pub allowed: Allowed,
     /// The proxy.
     pub proxy: Option<Word<String>>,
     /// Certificates that are trusted too.
@@ -87,19 +92,7 @@ pub fn connection(checker: &mut Checker, at: &KeyPath, file: &HttpFile) -> Optio
     let seconds = |written: Option<crate::config::values::Interval>, default: u64| {
         written.map_or(Duration::from_secs(default), crate::config::values::Interval::duration)
     };
-    let limit = file.limit.as_ref();
-    let rate = match limit.map(|limit| (limit.requests, limit.per)) {
-        Some((Some(requests), Some(per))) => Some(Rate { requests: requests as usize, per: per.duration() }),
-        Some((Some(_), None)) => {
-            checker.missing(&at.key("limit").key("per"));
-            return None;
-        }
-        Some((None, Some(_))) => {
-            checker.missing(&at.key("limit").key("requests"));
-            return None;
-        }
-        _ => None,
-    };
+    let allowed = allowed(checker, &at.key("limit"), file.limit.as_ref());
     Some(HttpPlan {
         base: base?,
         headers: headers?,
@@ -110,13 +103,53 @@ pub fn connection(checker: &mut Checker, at: &KeyPath, file: &HttpFile) -> Optio
             read: seconds(timeout.and_then(|timeout| timeout.read), 60),
             request: seconds(timeout.and_then(|timeout| timeout.request), 300),
         },
-        at_once: limit.and_then(|limit| limit.concurrency).unwrap_or(4) as usize,
-        rate,
+        allowed: allowed?,
         proxy,
         ca,
         certificate,
         probe,
     })
+}
+
+/// How much a system allows; nothing with a problem.
+fn allowed(checker: &mut Checker, at: &KeyPath, limit: Option<&LimitFile>) -> Option<Allowed> {
+    let mut rates = Vec::new();
+    let mut told = Vec::new();
+    if let Some(limit) = limit {
+        match (limit.requests, limit.per) {
+            (Some(requests), Some(per)) => rates.push(Rate { requests, per: per.duration() }),
+            (Some(_), None) => {
+                checker.missing(&at.key("per"));
+                return None;
+            }
+            (None, Some(_)) => {
+                checker.missing(&at.key("requests"));
+                return None;
+            }
+            (None, None) => {}
+        }
+        rates.extend(limit.daily.map(|requests| Rate { requests, per: Duration::from_hours(24) }));
+        for (index, headers) in limit.told.iter().enumerate() {
+            let at = at.key("told").index(index);
+            let remaining = header(checker, &at.key("remaining"), &headers.remaining);
+            let reset = header(checker, &at.key("reset"), &headers.reset);
+            told.push((remaining?, reset?));
+        }
+    }
+    let reserved = limit.and_then(|limit| limit.reserved).map_or(RESERVED, |share| {
+        // Hundredths of a percent, of which there are at most ten thousand.
+        (share.percentage() * Decimal::ONE_HUNDRED).ceil().to_u32().unwrap_or(u32::MAX)
+    });
+    let at_once = limit.and_then(|limit| limit.concurrency).unwrap_or(4);
+    Some(Allowed { at_once, rates, reserved, told })
+}
+
+fn header(checker: &mut Checker, at: &KeyPath, name: &str) -> Option<HeaderName> {
+    let header = HeaderName::from_bytes(name.as_bytes()).ok();
+    if header.is_none() {
+        checker.refuse(at, format!("`{name}` is no name of a header"), None);
+    }
+    header
 }
 
 /// Compiles a stream of pages; nothing with a problem.
@@ -131,6 +164,16 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         Some(written) => Some(Arc::new(cursor(checker, &merged.key("cursor"), written)?)),
         None => None,
     };
+    let format = stream.format.unwrap_or(ReadFormat::Json);
+    if paging.as_ref().is_some_and(|paging| paging.next.is_some()) && format != ReadFormat::Json {
+        let message = "only an answer in JSON has a path to the next page in it";
+        checker.refuse(
+            &merged.key("paging").key("next"),
+            message,
+            Some("links can stand in the header: next = \"header\""),
+        );
+        return None;
+    }
     let tagged = match &stream.tagged {
         Some(written) => Some(Arc::new(Tagged::compile(checker, &merged.key("tagged"), written)?)),
         None => None,

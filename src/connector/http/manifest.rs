@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::values::Interval;
+use crate::config::values::{Interval, Percent};
 
 /// How a system is reached over HTTP.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -182,6 +182,29 @@ pub struct LimitFile {
     /// The time in which so many requests are allowed, such as `1m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<Interval>,
+    /// How many requests in 24 hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub daily: Option<u32>,
+    /// Which share is left to actions; by default `5%`. Nothing where the manifest has no action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Percent>,
+    /// Headers of answers that say how much is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<ToldFile>,
+}
+
+/// Two headers of answers that say how much is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToldFile {
+    /// The header with the number of requests that are left.
+    #[schemars(length(min = 1))]
+    pub remaining: String,
+    /// The header that says until when: in seconds from now, in seconds since 1970, or in milliseconds since 1970; which of
+    /// them is told by the size of the number.
+    #[schemars(length(min = 1))]
+    pub reset: String,
 }
 
 /// What an answer means.

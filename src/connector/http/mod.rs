@@ -7,6 +7,7 @@ pub mod action;
 pub mod answer;
 pub mod auth;
 pub mod bind;
+pub mod budget;
 pub mod client;
 pub mod compile;
 pub mod limit;

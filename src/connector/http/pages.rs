@@ -17,13 +17,14 @@ use super::client::Client;
 use super::manifest::{CursorWord, EndWord, PagingWord};
 use super::request::{Request, RequestPlan};
 use super::tagged::Tagged;
+use super::tree::CURSOR;
 use crate::connector::format::{ReadError, Reader};
 use crate::connector::reading::Reading;
 use crate::expression::{Context, Expression};
 use crate::record::{Map, Place, Record, Value};
 
 /// The variables of a stream's request.
-pub const NAMES: &[&str] = &["settings", "cursor", "page"];
+pub const NAMES: &[&str] = &["settings", CURSOR, "page"];
 
 /// Pages that are fetched ahead of the one whose records are taken.
 const AHEAD: usize = 2;
@@ -108,6 +109,23 @@ struct Position {
     link: Option<String>,
 }
 
+/// What a request for a page brought.
+struct Fetched {
+    records: Vec<Result<Record, ReadError>>,
+    /// Of the records.
+    digest: blake3::Hash,
+    /// The whole answer where it tells the next page.
+    envelope: Option<Value>,
+}
+
+/// Finds links and tokens that lead in a circle, however long, with the memory of one (Brent's algorithm).
+#[derive(Debug, Default)]
+struct Loops {
+    known: Option<(Option<String>, Option<String>)>,
+    steps: u64,
+    until: u64,
+}
+
 /// Reads the records of a stream's pages.
 struct PagesReader {
     pages: mpsc::Receiver<Page>,
@@ -179,8 +197,8 @@ impl Pages {
         let fetch = Fetch { pages: Arc::clone(self), cursor: Value::Null, seen: Arc::default() };
         let request = fetch.request(&Position::of(self.paging.as_ref()), None).map_err(|error| error.to_string())?;
         let answer = self.client.send(&request).await.map_err(|error| error.to_string())?;
-        let (records, _) = fetch.records(&request, answer).await.map_err(|error| error.to_string())?;
-        Ok(records.len())
+        let fetched = fetch.records(&request, answer).await.map_err(|error| error.to_string())?;
+        Ok(fetched.records.len())
     }
 }
 
@@ -232,6 +250,26 @@ impl Seen {
     }
 }
 
+impl Loops {
+    /// Whether a position is one that there was before.
+    fn has(&mut self, next: &Position) -> bool {
+        if next.link.is_none() && next.token.is_none() {
+            return false;
+        }
+        let place = (next.link.clone(), next.token.clone());
+        if self.known.as_ref() == Some(&place) {
+            return true;
+        }
+        if self.steps == self.until {
+            self.known = Some(place);
+            self.until = (self.until * 2).max(1);
+            self.steps = 0;
+        }
+        self.steps += 1;
+        false
+    }
+}
+
 impl Position {
     fn of(paging: Option<&Paging>) -> Self {
         Self { number: paging.map_or(0, |paging| u64::from(paging.first)), ..Self::default() }
@@ -257,12 +295,12 @@ impl Fetch {
     async fn all(&self, send: &mpsc::Sender<Page>) -> Result<(), ReadError> {
         let mut position = Position::of(self.pages.paging.as_ref());
         let mut before: Option<(Request, blake3::Hash)> = None;
+        let mut loops = Loops::default();
         let mut taken = 0_u64;
         for _ in 0..MOST_PAGES {
             let request = self.request(&position, before.as_ref().map(|(request, _)| request))?;
             let answer = self.pages.client.read(&request).await.map_err(|failure| self.failed(taken, &failure))?;
-            let digest = blake3::hash(&answer.body);
-            let (mut records, envelope) = self.records(&request, answer.clone()).await?;
+            let Fetched { mut records, digest, envelope } = self.records(&request, answer.clone()).await?;
             if before.as_ref().is_some_and(|(_, before)| *before == digest) && !records.is_empty() {
                 let hint = "look at the stream's `paging`: the request does not ask for another page";
                 return Err(self.fatal(taken, format!("{request} brought the same page twice"), Some(hint)));
@@ -271,12 +309,17 @@ impl Fetch {
                 taken += 1;
                 record.place.record = taken;
             }
-            self.note(&records)?;
-            let next = self.next(&position, &request, &records, &answer, envelope.as_ref(), taken)?;
+            self.note(&mut records);
+            let next = self.next(&position, &records, &answer, envelope.as_ref(), taken)?;
             if send.send(Ok(records)).await.is_err() {
                 return Ok(());
             }
             match next {
+                Some(next) if loops.has(&next) => {
+                    let hint = "it would be read for ever; look at the stream's `paging`";
+                    let message = format!("{request}: what leads to the next page leads back to one before it");
+                    return Err(self.fatal(taken, message, Some(hint)));
+                }
                 Some(next) => position = next,
                 None => return Ok(()),
             }
@@ -291,22 +334,18 @@ impl Fetch {
         }
         let client = &self.pages.client;
         let page = position.value(self.pages.paging.as_ref());
-        let names = [("settings", client.settings()), ("cursor", &self.cursor), ("page", &page)];
+        let names = [("settings", client.settings()), (CURSOR, &self.cursor), ("page", &page)];
         let record = Map::default();
         let context = Context { record: (&record).into(), names: &names, zone: client.zone() };
         self.pages.request.fill(client.base(), &context).map_err(|message| self.fatal(0, message, None))
     }
 
-    /// The records of a page; the whole answer where it tells the next page.
-    async fn records(
-        &self,
-        request: &Request,
-        answer: Answer,
-    ) -> Result<(Vec<Result<Record, ReadError>>, Option<Value>), ReadError> {
+    /// Reads the records of a page.
+    async fn records(&self, request: &Request, answer: Answer) -> Result<Fetched, ReadError> {
         let (reading, name) = (Arc::clone(&self.pages.reading), self.pages.name.clone());
         let told = self.pages.paging.as_ref().is_some_and(|paging| paging.next.is_some());
-        if answer.body.is_empty() || answer.status.as_u16() == 204 {
-            return Ok((Vec::new(), None));
+        if answer.status.as_u16() == 204 {
+            return Ok(Fetched { records: Vec::new(), digest: blake3::hash(&[]), envelope: None });
         }
         let media = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if media.starts_with("text/html") {
@@ -318,43 +357,53 @@ impl Fetch {
             let envelope = told.then(|| answer.value());
             let mut reader = reading.open(Box::new(Bytes::new(answer.body)), &name)?;
             let mut records = Vec::new();
+            let (mut hasher, mut bytes) = (blake3::Hasher::new(), Vec::new());
             while let Some(record) = reader.next() {
                 match record {
                     Err(error @ ReadError::Fatal { .. }) => return Err(error),
-                    Ok(record) => records.push(resolved(record, tagged.as_deref(), client.settings())),
-                    refused => records.push(refused),
+                    Ok(record) => {
+                        // What stands around the records, such as the time, differs even where they do not.
+                        bytes.clear();
+                        record.fields.write_json(&mut bytes);
+                        hasher.update(&bytes);
+                        records.push(resolved(record, tagged.as_deref(), client.settings()));
+                    }
+                    Err(error) => {
+                        hasher.update(error.to_string().as_bytes());
+                        records.push(Err(error));
+                    }
                 }
             }
-            Ok((records, envelope))
+            Ok(Fetched { records, digest: hasher.finalize(), envelope })
         });
         read.await.map_err(|_| self.fatal(0, "reading a page broke off".to_owned(), None))?
     }
 
-    /// Notes how far the stream was read.
-    fn note(&self, records: &[Result<Record, ReadError>]) -> Result<(), ReadError> {
-        let Some(cursor) = &self.pages.cursor else { return Ok(()) };
+    /// Notes how far the stream was read; a record whose cursor cannot be read is none that can be taken.
+    fn note(&self, records: &mut [Result<Record, ReadError>]) {
+        let Some(cursor) = &self.pages.cursor else { return };
         let mut highest = None;
-        for record in records.iter().flatten() {
-            let seen = cursor.of(record, &self.pages.client).map_err(|message| {
-                let hint = Some("look at the stream's `cursor`".to_owned());
-                ReadError::Fatal { place: record.place.clone(), message, hint }
-            })?;
-            if seen > highest {
-                highest = seen;
+        for entry in records {
+            let Ok(record) = entry else { continue };
+            match cursor.of(record, &self.pages.client) {
+                Ok(seen) if seen > highest => highest = seen,
+                Ok(_) => {}
+                Err(message) => {
+                    let message = format!("{message} (the stream's `cursor`)");
+                    *entry = Err(ReadError::Record { place: record.place.clone(), message });
+                }
             }
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if highest > *seen {
             *seen = highest;
         }
-        Ok(())
     }
 
     /// Where the next page is; nothing behind the last.
     fn next(
         &self,
         position: &Position,
-        request: &Request,
         records: &[Result<Record, ReadError>],
         answer: &Answer,
         envelope: Option<&Value>,
@@ -372,20 +421,10 @@ impl Fetch {
         match paging.by {
             PagingWord::Link => {
                 let Some(link) = told() else { return Ok(None) };
-                if request.next(&link).is_ok_and(|next| next.url == request.url) {
-                    return Err(self.fatal(taken, format!("{request}: the next link leads to the page itself"), None));
-                }
                 return Ok(Some(Position { link: Some(link), ..position.clone() }));
             }
             PagingWord::Token => {
                 let Some(next) = told() else { return Ok(None) };
-                if position.token.as_ref() == Some(&next) {
-                    return Err(self.fatal(
-                        taken,
-                        format!("{request}: the next page's token is that of the page itself"),
-                        None,
-                    ));
-                }
                 return Ok(Some(Position { token: Some(next), ..position.clone() }));
             }
             PagingWord::Offset | PagingWord::Number | PagingWord::Key => {}

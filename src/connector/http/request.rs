@@ -2,9 +2,10 @@
 //!
 //! What does not live here: sending them (`client`).
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
+use super::answer::short;
 use super::manifest::{Method, RequestFile};
 use super::tree::{Named, Tree};
 use crate::config::KeyPath;
@@ -147,7 +148,8 @@ impl Request {
     /// # Errors
     /// Where it is no address, or leaves the origin that the connection is configured for.
     pub fn next(&self, link: &str) -> Result<Self, String> {
-        let url = self.url.join(link).map_err(|error| format!("the next link '{link}' is no address: {error}"))?;
+        let url =
+            self.url.join(link).map_err(|error| format!("the next link '{}' is no address: {error}", short(link)))?;
         if url.origin() != self.url.origin() {
             return Err(format!(
                 "the next link leads from {} to {}, where the connection's credentials do not belong",
@@ -172,10 +174,13 @@ fn join(base: &Url, path: &str) -> Result<Url, String> {
     Ok(url)
 }
 
+/// A text as addresses and forms write it.
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, &ENCODED).to_string()
+}
+
 /// A form's text.
-pub fn form_of(fields: &[(String, String)]) -> Vec<u8> {
-    let pairs = fields.iter().map(|(name, value)| {
-        format!("{}={}", percent_encode(name.as_bytes(), &ENCODED), percent_encode(value.as_bytes(), &ENCODED))
-    });
+fn form_of(fields: &[(String, String)]) -> Vec<u8> {
+    let pairs = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     pairs.collect::<Vec<_>>().join("&").into_bytes()
 }

@@ -10,6 +10,9 @@ use crate::connector::check::{Checker, Secrecy};
 use crate::expression::{Context, EvaluationError, Template};
 use crate::record::{Map, Value};
 
+/// The variable that says how far a stream was read.
+pub const CURSOR: &str = "cursor";
+
 /// A tree of values with templates in its texts.
 #[derive(Debug)]
 pub enum Tree {
@@ -99,14 +102,25 @@ impl Named {
         compiled.into_iter().collect::<Option<Vec<_>>>().map(Self)
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Names and texts, without those that have no value.
     ///
     /// # Errors
     /// Where an expression fails, or has no value beside other text.
     pub fn fill(&self, context: &Context) -> Result<Vec<(String, String)>, EvaluationError> {
+        // A complete pass has no cursor, and leaves out what compares with it: `modified gt ${cursor}`.
+        let lacking = context.names.iter().position(|(name, value)| *name == CURSOR && value.is_empty());
         let mut filled = Vec::with_capacity(self.0.len());
         for (name, template) in &self.0 {
-            filled.extend(template.fill(context)?.map(|text| (name.clone(), text)));
+            let text = match template.fill(context) {
+                Err(_) if lacking.is_some_and(|cursor| template.uses(cursor)) => None,
+                filled => filled?,
+            };
+            filled.extend(text.map(|text| (name.clone(), text)));
         }
         Ok(filled)
     }

@@ -159,6 +159,7 @@ pub(crate) struct Tryton {
 impl Tryton {
     /// Logs in as [`USER`].
     pub(crate) async fn login(peer: &Peer) -> Self {
+        tradebridge::install_crypto();
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         let endpoint = format!("{}/{DATABASE}/rpc/", peer.address());
         let request = json!({
@@ -204,6 +205,7 @@ pub(crate) struct OData {
 
 impl OData {
     pub(crate) fn new(peer: &Peer) -> Self {
+        tradebridge::install_crypto();
         let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
         Self { http, address: peer.address().to_owned(), session: None }
     }
