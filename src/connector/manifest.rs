@@ -466,6 +466,20 @@ mod tests {
         files = "other.csv"
     "#;
 
+    /// The same for fragments that go with HTTP.
+    const HTTP_FRAME: &str = r#"
+        name = "frame"
+        title = "Frame"
+        transport = "http"
+        [settings]
+        user = { type = "text", help = "User." }
+        password = { type = "secret", help = "Password." }
+        token = { type = "secret", help = "Token." }
+        company = { type = "text", help = "Company." }
+        [stream.other]
+        request = { path = "other" }
+    "#;
+
     const DEFAULTS: &str = r#"
         [defaults]
         directory = "${settings.directory}"
@@ -485,10 +499,13 @@ mod tests {
                 config.unwrap_or_else(|problems| panic!("{problems}\n{example}"));
                 continue;
             }
-            let defaults = if example.contains("[defaults]") { "" } else { DEFAULTS };
             let whole = if example.contains("transport = ") {
                 example.to_owned()
+            } else if example.contains("[http") || example.contains("request = ") || example.contains(".request]") {
+                let http = if example.contains("[http]") { "" } else { "[http]\nbase_url = 'https://erp.example'\n" };
+                format!("{HTTP_FRAME}{http}{example}")
             } else {
+                let defaults = if example.contains("[defaults]") { "" } else { DEFAULTS };
                 format!("{FRAME}{defaults}{example}")
             };
             let manifest = Manifest::compile(&Document::parse("docs/connectors.md", &whole));
@@ -525,8 +542,8 @@ mod tests {
                 let described = [property, object].iter().any(|at| at.get("description").is_some());
                 assert!(described, "`{name}` has no description");
                 assert!(PAGE.contains(&format!("| `{name}` |")), "`{name}` is missing in docs/connectors.md");
-                let shown = [format!("{name} = "), format!("[{name}.")].iter().any(|written| PAGE.contains(written))
-                    || PAGE.contains(&format!("[{name}]"));
+                let shown = ["{} = ", "[{}.", "[{}]", ".{}]"].map(|written| written.replace("{}", name));
+                let shown = shown.iter().any(|written| PAGE.contains(written));
                 assert!(shown, "`{name}` has no example in docs/connectors.md");
             }
         }

@@ -342,7 +342,7 @@ mod tests {
         let mut budget = Budget::new(&[], 1, 0);
         let now = Instant::now();
         let left = |remaining, seconds| [Some(Left { remaining, wait: Duration::from_secs(seconds) })];
-        let mut claim = |budget: &mut Budget, at| budget.claim(now + Duration::from_secs(at), Urgency::Read);
+        let claim = |budget: &mut Budget, at| budget.claim(now + Duration::from_secs(at), Urgency::Read);
         for _ in 0..3 {
             claim(&mut budget, 0).unwrap();
         }

@@ -20,7 +20,7 @@ means = "duplicate"
 [action.order]
 create = { bounded = "10m" }
 number = "made.number"
-undo = { method = "DELETE", path = "orders/${made.id}" }
+undo = [{ method = "DELETE", path = "orders/${made.id}" }]
 
 [[action.order.step]]
 name = "create"
@@ -55,13 +55,13 @@ fn request() -> Map {
 /// What a step of the system does besides what it should.
 type Trouble = fn(&Asked) -> Option<Reply>;
 
-/// A system with orders; it executes what it is asked, and may answer otherwise.
+/// A system with orders; it executes what it is asked but for what it refuses, and may answer otherwise.
 async fn system(found: Vec<Json>, trouble: Trouble) -> (System, Server) {
     let orders = Mutex::new(found);
     let server = Server::new(move |asked| {
         let mut orders = orders.lock().unwrap();
         let trouble = trouble(asked);
-        let refused = matches!(&trouble, Some(Reply::Answer { status, .. }) if (400..500).contains(status));
+        let refused = matches!(&trouble, Some(Reply::Answer { status, .. }) if (400..500).contains(status) || *status == 503);
         let reply = match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/orders") => Reply::json(json!({ "items": *orders })),
             _ if refused => Reply::status(200),
@@ -184,7 +184,8 @@ async fn what_is_refused_after_the_first_step_is_undone() {
         matches!(&created, Created::Unknown { reason } if reason.contains("Credit limit exceeded") && reason.contains("not undone yet")),
         "{created:?}"
     );
-    drop(server);
+    assert_eq!(system_2.find(&request()).await, Found::Rejected { reason: "Credit limit exceeded".into() });
+    assert_eq!(server.told()[2..], ["DELETE /orders/a%2F1", "GET /orders", ALL[1], "DELETE /orders/a%2F1"]);
 }
 
 #[tokio::test]
@@ -216,6 +217,25 @@ async fn a_search_that_fails_proves_nothing() {
         let found = system.find(&request()).await;
         assert!(matches!(&found, Found::Failed { connection_down, .. } if *connection_down == down), "{found:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_html_is_no_proof_that_nothing_is_there() {
+    let server = Server::new(|_| Reply::of(200, "text/html", "<html>Sign in</html>")).await;
+    let text = ORDER.replace("records = \"items\"\n", "");
+    let found = System::new(&server.url(), &text).find(&request()).await;
+    assert!(matches!(&found, Found::Failed { reason, .. } if reason.contains("is no JSON")), "{found:?}");
+}
+
+#[tokio::test]
+async fn where_a_step_that_only_reads_fails_nothing_was_made() {
+    let reading = "[[action.order.step]]\nname = \"customer\"\nrequest = { path = \"customers/${request.customer}\" }\n\
+                   reads = true\ngives = { customer = \"answer.id\" }\n\n[[action.order.step]]\nname = \"create\"";
+    let text = ORDER.replacen("[[action.order.step]]\nname = \"create\"", reading, 1);
+    let server = Server::new(|_| Reply::status(503)).await;
+    let created = System::new(&server.url(), &text).create(&request()).await;
+    assert!(matches!(&created, Created::NotExecuted { connection_down: false, .. }), "{created:?}");
+    assert_eq!(server.told(), ["GET /customers/10"]);
 }
 
 #[tokio::test]
