@@ -223,6 +223,31 @@ fn schemas_and_completions_are_what_they_claim() {
 }
 
 #[test]
+fn connectors_are_listed_and_shown_with_what_they_are_verified_against() {
+    let directory = tempfile::tempdir().unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors");
+    let config = format!("connectors = ['{}']\n[store]\nurl = 'sqlite://store.db'\n", shipped.display());
+    std::fs::write(directory.path().join("tradebridge.toml"), config).unwrap();
+    let connector = |arguments: &[&str]| {
+        let mut all = vec!["connector", "--config", "tradebridge.toml"];
+        all.extend(arguments);
+        run(directory.path(), &all)
+    };
+    let listed = parsed(&connector(&["list", "--output", "json"]));
+    let proof = |name: &str| listed.as_array().unwrap().iter().find(|c| c["name"] == name).unwrap()["proof"].clone();
+    assert_eq!((proof("tryton"), proof("bmecat")), (json!("real"), json!("samples")));
+    assert!(out(&connector(&["list"])).contains("against the system itself"));
+
+    let shown = out(&connector(&["show", "tryton"]));
+    for word in ["base_url", "secret", "stream", "price_list_lines", "order", "refused by the system"] {
+        assert!(shown.contains(word), "{word} is not in {shown}");
+    }
+    let unknown = connector(&["show", "trytn"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(err(&unknown).contains("did you mean `tryton`?"), "{}", err(&unknown));
+}
+
+#[test]
 fn nothing_is_coloured_that_is_piped() {
     let directory = initialised();
     edit(&directory.path().join("mappings/my-erp/customer.toml"), &[("key =", "kee =")]);
@@ -343,7 +368,9 @@ async fn an_order_is_followed_from_the_shop_to_the_answer_of_the_erp() {
         "reference": "W-1", "customer": "10000", "currency": "EUR", "customer_order_number": "PO 7",
         "lines": [{ "product": "0001010", "quantity": "4" }],
     });
-    let posted = reqwest::Client::new()
+    let posted = crate::support::http()
+        .build()
+        .unwrap()
         .post(format!("{address}/v1/orders"))
         .bearer_auth("tb_demo_key")
         .json(&order)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Daemon, PATIENCE, Site, root};
+use crate::daemon::{Daemon, Site, root};
 
 /// A shop's side of the API.
 pub struct Shop {
@@ -15,8 +15,7 @@ pub struct Shop {
 
 impl Shop {
     pub fn of(site: &Site) -> Self {
-        tradebridge::install_crypto();
-        Self { http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(), address: site.access().0 }
+        Self { http: crate::support::http().build().unwrap(), address: site.access().0 }
     }
 
     pub async fn post(&self, order: &Value) -> reqwest::Result<(u16, Value)> {

@@ -67,8 +67,7 @@ async fn what_another_process_writes_wakes_who_waits_and_its_lease_is_waited_for
     let line = daemon.until(|line| line["entity"] == "price_agreement");
     assert_eq!(line["state"], "done", "it is pulled once the other has gone, and nothing failed: {line:#}");
 
-    tradebridge::install_crypto();
-    let http = reqwest::Client::new();
+    let http = crate::support::http().build().unwrap();
     let ask = async |query: String| -> Value {
         let request = http.get(format!("{address}?{query}")).bearer_auth("tb_key");
         serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap()

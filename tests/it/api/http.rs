@@ -122,8 +122,7 @@ async fn a_hundred_megabytes_are_refused_unread() {
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     assert!(answer.contains("urn:tradebridge:problem:body-too-large"));
 
-    tradebridge::install_crypto();
-    let client = reqwest::Client::new();
+    let client = crate::support::http().build().unwrap();
     let mut patience = 3;
     let status = loop {
         let sent = client

@@ -39,3 +39,9 @@ macro_rules! conformance {
 }
 
 pub(crate) use conformance;
+
+/// The beginning of an HTTP client.
+pub(crate) fn http() -> reqwest::ClientBuilder {
+    tradebridge::install_crypto();
+    reqwest::Client::builder().timeout(crate::daemon::PATIENCE)
+}

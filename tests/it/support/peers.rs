@@ -159,8 +159,7 @@ pub(crate) struct Tryton {
 impl Tryton {
     /// Logs in as [`USER`].
     pub(crate) async fn login(peer: &Peer) -> Self {
-        tradebridge::install_crypto();
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let http = super::http().build().unwrap();
         let endpoint = format!("{}/{DATABASE}/rpc/", peer.address());
         let request = json!({
             "id": 1, "method": "common.db.login", "params": [USER, { "password": TRYTON_PASSWORD }, "en"],
@@ -205,8 +204,7 @@ pub(crate) struct OData {
 
 impl OData {
     pub(crate) fn new(peer: &Peer) -> Self {
-        tradebridge::install_crypto();
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        let http = super::http().build().unwrap();
         Self { http, address: peer.address().to_owned(), session: None }
     }
 
