@@ -61,7 +61,8 @@ async fn system(found: Vec<Json>, trouble: Trouble) -> (System, Server) {
     let server = Server::new(move |asked| {
         let mut orders = orders.lock().unwrap();
         let trouble = trouble(asked);
-        let refused = matches!(&trouble, Some(Reply::Answer { status, .. }) if (400..500).contains(status) || *status == 503);
+        let refused =
+            matches!(&trouble, Some(Reply::Answer { status, .. }) if (400..500).contains(status) || *status == 503);
         let reply = match (asked.method.as_str(), asked.path.as_str()) {
             ("GET", "/orders") => Reply::json(json!({ "items": *orders })),
             _ if refused => Reply::status(200),
