@@ -165,6 +165,7 @@ impl Clients {
 
 /// Asks for the prices of one customer after the other, on one connection.
 async fn read(address: String, number: u64, stop: Arc<AtomicBool>) -> Outcome<Vec<f64>> {
+    tradebridge::install_crypto();
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
     let mut numbers = Numbers::new(100 + number);
     let mut latencies = Vec::new();

@@ -343,6 +343,7 @@ async fn an_order_is_followed_from_the_shop_to_the_answer_of_the_erp() {
         "reference": "W-1", "customer": "10000", "currency": "EUR", "customer_order_number": "PO 7",
         "lines": [{ "product": "0001010", "quantity": "4" }],
     });
+    tradebridge::install_crypto();
     let posted = reqwest::Client::new()
         .post(format!("{address}/v1/orders"))
         .bearer_auth("tb_demo_key")

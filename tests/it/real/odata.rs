@@ -98,6 +98,7 @@ async fn pages_lead_from_one_to_the_next_until_all_was_read_once() {
 async fn nobody_reads_without_credentials() {
     let peer = Peer::shared(System::OData);
     let target = format!("{}{V2}/API_BUSINESS_PARTNER/A_BusinessPartner", peer.address());
+    tradebridge::install_crypto();
     let answer = reqwest::get(target).await.unwrap();
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert!(answer.headers().contains_key("www-authenticate"));
