@@ -6,6 +6,7 @@
 mod check;
 mod client;
 mod completions;
+mod connector;
 mod dead;
 mod files;
 mod init;
@@ -61,6 +62,9 @@ enum Command {
     Init(init::InitArguments),
     /// Check configuration, connectors and mappings, then the connections.
     Check(check::CheckArguments),
+    /// What connectors there are, what one can do and needs, and how far it is verified.
+    #[command(subcommand)]
+    Connector(connector::ConnectorCommand),
     /// Run the daemon until it is told to stop.
     Run,
     /// Pull now, and wait for the end.
@@ -117,6 +121,7 @@ pub fn run() -> ExitCode {
     let answered = match command {
         Command::Init(arguments) => init::run(&arguments, &context),
         Command::Check(arguments) => wait(check::run(&arguments, &context)),
+        Command::Connector(command) => connector::run(&command, &context),
         Command::Run => wait(run::run(&context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),

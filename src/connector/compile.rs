@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::check::{Checker, Merged};
 use super::file::compile as file;
 use super::http::compile as http;
-use super::manifest::{ActionFile, CreateFile, ManifestFile, SettingFile, StreamFile, Transport};
+use super::manifest::{ActionFile, CreateFile, ManifestFile, Proof, SettingFile, StreamFile, Transport};
 use super::options::goes_with;
 use super::outcome::CreateClass;
 use super::settings::check_declaration;
@@ -45,6 +45,10 @@ pub struct Manifest {
     pub title: String,
     /// What the connector is for.
     pub help: Option<String>,
+    /// How far it is verified.
+    pub proof: Proof,
+    /// How the system is reached.
+    pub transport: Transport,
     /// What a connection has to say.
     pub settings: BTreeMap<String, SettingFile>,
     /// The file, as it was named.
@@ -117,6 +121,8 @@ impl Manifest {
             name: file.name,
             title: file.title,
             help: file.help,
+            proof: file.proof,
+            transport: file.transport,
             settings: file.settings,
             file: document.file.clone(),
             digest: blake3::hash(document.text().as_bytes()).to_hex()[..32].to_owned(),
@@ -131,9 +137,9 @@ impl Manifest {
         self.streams.iter().map(|(name, named)| (name.as_str(), named.help.as_deref()))
     }
 
-    /// The actions, each with what it does.
-    pub fn actions(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.actions.iter().map(|(name, named)| (name.as_str(), named.help.as_deref()))
+    /// The actions, each with what it does and how the system treats the same create twice.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, Option<&str>, CreateClass)> {
+        self.actions.iter().map(|(name, named)| (name.as_str(), named.help.as_deref(), named.plan.class))
     }
 }
 

@@ -26,6 +26,9 @@ pub struct ManifestFile {
     /// What the connector is for, and what has to be set up on the system's side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// How far it is verified; by default only by the system's documentation.
+    #[serde(default)]
+    pub proof: Proof,
     /// How the system is reached.
     pub transport: Transport,
     /// How it is reached over HTTP; of `transport = "http"` only, and required there.
@@ -45,6 +48,21 @@ pub struct ManifestFile {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = { "format": "name" }))]
     pub action: BTreeMap<String, ActionFile>,
+}
+
+/// How far a connector is verified.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// It ran against the system itself.
+    Real,
+    /// Its protocol ran against a real server of that protocol.
+    Protocol,
+    /// It reads samples that the vendor published.
+    Samples,
+    /// It follows the system's documentation.
+    #[default]
+    Documented,
 }
 
 /// How a system is reached.

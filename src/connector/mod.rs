@@ -25,7 +25,7 @@ pub use catalog::Catalog;
 pub use compile::Manifest;
 pub use connection::{Action, Connector};
 pub use error::ConnectorError;
-pub use manifest::{ManifestFile, SettingFile, SettingType};
+pub use manifest::{ManifestFile, Proof, SettingFile, SettingType, Transport};
 pub use offer::{Offer, Verify, Wanted};
 pub use outcome::{CreateClass, Created, Found};
 pub use probe::ProbeResult;

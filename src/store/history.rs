@@ -71,8 +71,4 @@ pub trait History: Send + Sync {
 
     /// The instant from which on the history of an entity is complete; none where nothing of it was ever forgotten.
     async fn complete_since(&self, entity: Entity) -> Result<Option<Timestamp>>;
-
-    /// Forgets at most `limit` versions of an entity that were superseded before an instant, the oldest first, and notes
-    /// that its history is complete only from then on. Says how many; fewer than the limit means that none are left.
-    async fn forget_versions(&self, entity: Entity, before: Timestamp, limit: u32) -> Result<u64>;
 }

@@ -98,20 +98,26 @@ pub async fn turn(store: &Arc<dyn Store>, zones: &Zones, at: Timestamp) -> Resul
             continue;
         }
         let Some(held) = Held::hold(store, format!("turn/{name}")).await? else { continue };
-        let done = turn_zone(store, &held, name, connections, day).await;
+        let done = turn_zone(store, &held, name, connections, day, &mut turned).await;
         held.end().await;
         match done {
-            Ok(count) => turned += count,
             // Whoever took over goes on from here.
-            Err(StoreError::Fenced(_)) => {}
+            Ok(()) | Err(StoreError::Fenced(_)) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(turned)
 }
 
-async fn turn_zone(store: &Arc<dyn Store>, held: &Held, zone: &str, connections: &[String], day: i32) -> Result<u64> {
-    let mut turned = 0;
+/// Counts what it turns in `turned`, also where it does not come to the end.
+async fn turn_zone(
+    store: &Arc<dyn Store>,
+    held: &Held,
+    zone: &str,
+    connections: &[String],
+    day: i32,
+    turned: &mut u64,
+) -> Result<()> {
     // Another process may have done it before it gave the lease back.
     while store.turned(zone).await? != Some(day) {
         let due = store.due_turns(connections, day, PAGE).await?;
@@ -128,9 +134,9 @@ async fn turn_zone(store: &Arc<dyn Store>, held: &Held, zone: &str, connections:
                 next: next_turn(due.kind, &due.content, day),
             })
             .collect();
-        turned += store.turn(&held.lease, &page).await?;
+        *turned += store.turn(&held.lease, &page).await?;
     }
-    Ok(turned)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -666,7 +666,7 @@ fn every_mapping_that_ships_finds_its_stream_or_action() {
     assert!(catalog.names().contains(&"csv-export"));
     for manifest in catalog.iter() {
         let streams: Vec<&str> = manifest.streams().map(|(name, _)| name).collect();
-        let actions: Vec<&str> = manifest.actions().map(|(name, _)| name).collect();
+        let actions: Vec<&str> = manifest.actions().map(|(name, _, _)| name).collect();
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings").join(&manifest.name);
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();

@@ -174,7 +174,8 @@ async fn changed(store: &Arc<dyn Store>, after: i64) -> BTreeSet<(String, bool)>
     }
 }
 
-fn rounds() -> u64 {
+/// How often the program is killed at random moments, as whoever runs the tests wants it.
+pub(crate) fn rounds() -> u64 {
     let set = std::env::var("TRADEBRIDGE_KILL_ROUNDS").unwrap_or_default();
     if set.is_empty() { 5 } else { set.parse().expect("TRADEBRIDGE_KILL_ROUNDS is a number") }
 }

@@ -81,8 +81,9 @@ async fn a_server_that_dies_in_the_middle_of_a_run_and_comes_back_loses_nothing(
 /// until the server gives it up.
 async fn freeze(daemon: &mut Daemon, store: &TestStore, server: &Server) -> Run {
     let mut connection = PgConnection::connect(&server.url()).await.unwrap();
-    for pages in 1.. {
-        let run = in_the_middle(store, pages, || true).await;
+    loop {
+        // A run has few pages: each instant of its middle is as good as the next page.
+        let run = in_the_middle(store, 1, || true).await;
         daemon.signal("STOP");
         let mut busy: Vec<String>;
         loop {
@@ -104,7 +105,6 @@ async fn freeze(daemon: &mut Daemon, store: &TestStore, server: &Server) -> Run 
         }
         daemon.signal("CONT");
     }
-    unreachable!("a run has an end")
 }
 
 /// Whether every statement under way waits for the rows that are copied to it.
@@ -143,9 +143,11 @@ async fn a_process_frozen_beyond_its_lease_writes_nothing_when_it_wakes() {
         let taken_over = store.head().await.unwrap();
         frozen.signal("CONT");
         let refused = frozen.until(|line| line["entity"] == "price_agreement" && line["reason"].is_string());
-        // It was frozen between two transactions, or within one that the server has ended meanwhile.
+        // It was frozen between two transactions, or within one that the server has ended meanwhile; then the server's word
+        // about it may have got lost with the connection.
         let reason = refused["reason"].to_string();
-        assert!(reason.contains("lease") || reason.contains("stood still"), "{refused:#}");
+        let words = ["lease", "stood still", "at EOF"];
+        assert!(words.iter().any(|word| reason.contains(word)), "{refused:#}");
         for daemon in [&mut frozen, &mut second] {
             daemon.signal("TERM");
             assert!(daemon.wait().success());

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Entity, Key, PartKind, identity};
-use tradebridge::store::{Difference, Operation, Page, Run, RunCounts, RunState, Source, Store, View};
+use tradebridge::store::{Difference, Operation, Page, Run, RunState, Source, Store, View};
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore, lease};
+use crate::support::store::{Engine, TestStore, lease, run};
 
 /// Sources of price agreements, each written by a task of its own.
 const PRICES: usize = 6;
@@ -49,24 +49,8 @@ impl Writer {
 
     async fn begin(&mut self, loading: bool) -> Run {
         self.runs += 1;
-        let run = Run {
-            id: format!("{}-{:04}", self.source.stream, self.runs),
-            source: self.source.id,
-            connection: self.source.connection.clone(),
-            stream: self.source.stream.clone(),
-            kind: self.source.kind,
-            complete: loading,
-            state: RunState::Running,
-            counts: RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: "digest".to_owned(),
-            reason: None,
-            loading,
-            started_at: Timestamp::now(),
-            ended_at: None,
-            watermark: None,
-        };
+        let run =
+            Run { complete: loading, loading, ..run(format!("{}-{:04}", self.source.stream, self.runs), &self.source) };
         self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         run
     }

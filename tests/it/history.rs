@@ -14,12 +14,13 @@ use tradebridge::config::Config;
 use tradebridge::daemon::Bridge;
 use tradebridge::model::{Entity, Key, PartKind, Target};
 use tradebridge::publish::{Ending, ended};
-use tradebridge::store::{Condition, Listing, View};
+use tradebridge::store::{Condition, Listing, Run, RunState, Surplus, View};
 
 use crate::daemon::Site;
 use crate::shops::{Erp, view};
 use crate::support::conformance;
-use crate::support::store::{Engine, Place};
+use crate::support::store::{Engine, Place, run};
+use crate::upkeep::prune;
 
 conformance!(
     a_version_is_known_until_it_is_superseded_or_deleted,
@@ -282,15 +283,15 @@ async fn what_is_forgotten_bounds_how_far_history_reaches(engine: Engine) {
     }
     let entity = Entity::PriceAgreement;
     assert_eq!(erp.store.complete_since(entity).await.unwrap(), None);
-    assert_eq!(erp.store.forget_versions(entity, instants[0], 10).await.unwrap(), 0);
+    let forget = async |entity, before| prune(&*erp.store, Surplus::History(entity), before).await.0;
+    assert_eq!(forget(entity, instants[0]).await, 0);
     assert_eq!(erp.store.complete_since(entity).await.unwrap(), None, "nothing was forgotten");
-    assert_eq!(erp.store.forget_versions(Entity::Stock, Timestamp::now(), 10).await.unwrap(), 0);
-    assert_eq!(erp.store.forget_versions(entity, instants[3], 2).await.unwrap(), 2, "step by step");
-    assert_eq!(erp.store.forget_versions(entity, instants[3], 2).await.unwrap(), 1);
+    assert_eq!(forget(Entity::Stock, Timestamp::now()).await, 0);
+    assert_eq!(forget(entity, instants[3]).await, 3);
     let since = erp.store.complete_since(entity).await.unwrap().unwrap();
     assert_eq!(since.as_microsecond(), instants[3].as_microsecond());
     assert_eq!(value_at(&erp, "7", instants[3]).await.as_deref(), Some("3"), "from then on everything is there");
-    erp.store.forget_versions(entity, instants[1], 10).await.unwrap();
+    forget(entity, instants[1]).await;
     assert_eq!(erp.store.complete_since(entity).await.unwrap(), Some(since), "it does not reach back again");
 }
 
@@ -301,23 +302,12 @@ async fn a_stream_is_as_old_as_it_was_then(engine: Engine) {
     let source = erp.store.source("erp", "prices", PartKind::PriceAgreement).await.unwrap();
     for (id, second) in [("r1", 100), ("r2", 200), ("r3", 300)] {
         let lease = crate::support::store::lease(&*erp.store, source.id).await;
-        let run = tradebridge::store::Run {
-            id: id.to_owned(),
-            source: source.id,
-            connection: "erp".to_owned(),
-            stream: "prices".to_owned(),
-            kind: PartKind::PriceAgreement,
+        let run = Run {
             complete: true,
-            state: tradebridge::store::RunState::Done,
-            counts: tradebridge::store::RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: "digest".to_owned(),
-            reason: None,
-            loading: false,
+            state: RunState::Done,
             started_at: end(second - 10),
             ended_at: Some(end(second)),
-            watermark: None,
+            ..run(id, &source)
         };
         erp.store.begin_run(&lease, &run).await.unwrap();
         erp.store.finish_run(&lease, &run).await.unwrap();

@@ -12,6 +12,7 @@ mod bmecat;
 mod cli;
 mod connectors;
 mod crash;
+mod crash_points;
 mod crash_postgres;
 mod daemon;
 mod daemon_orders;

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::record::Place;
-use tradebridge::store::{Page, Person, Rejection, Run, RunCounts, RunState, Source, Store};
+use tradebridge::store::{Page, Person, Rejection, Store};
 use tradebridge::sync::{erase_rows, raw};
 
 use crate::daemon::Site;
 use crate::shops::Erp;
 use crate::support::conformance;
-use crate::support::store::{Engine, lease};
+use crate::support::store::{Engine, lease, new_id, run};
 
 const EMAIL: &str = "jeanne.dubois@example.org";
 
@@ -114,7 +114,7 @@ async fn what_is_rejected_goes_too(engine: Engine) {
     let source = store.source("erp", "contact", PartKind::Contact).await.unwrap();
     let others = store.source("erp", "stock", PartKind::Stock).await.unwrap();
     for (source, text) in [(&source, EMAIL), (&source, "piet@example.org"), (&others, "stock")] {
-        let run = run(source);
+        let run = run(new_id(), source);
         let rejection = Rejection {
             id: 0,
             source: source.id,
@@ -153,7 +153,7 @@ async fn kept_source_rows_go_whatever_their_fields_are_called(engine: Engine) {
     ] {
         assert!(builder.push(key, &place, row.to_string().as_bytes()).unwrap());
     }
-    let run = run(&source);
+    let run = run(new_id(), &source);
     let page = Page { raw: builder.finish().unwrap(), ..Page::default() };
     store.commit_page(&lease(store, source.id).await, &run, &page).await.unwrap();
     let traces = store.traces(&[], &person(Some("7"))).await.unwrap();
@@ -162,27 +162,6 @@ async fn kept_source_rows_go_whatever_their_fields_are_called(engine: Engine) {
     let batches = store.raw_batches(source.id, 0, 10).await.unwrap();
     let batch = store.raw_batch(batches[0].id).await.unwrap().unwrap();
     assert_eq!((raw::keys(&batch).unwrap(), batch.records), (vec!["c".to_owned(), "d".to_owned()], 2));
-}
-
-fn run(source: &Source) -> Run {
-    Run {
-        id: uuid::Uuid::now_v7().to_string(),
-        source: source.id,
-        connection: "erp".to_owned(),
-        stream: source.stream.clone(),
-        kind: source.kind,
-        complete: true,
-        state: RunState::Done,
-        counts: RunCounts::default(),
-        pages: 0,
-        place: None,
-        mapping: "digest".to_owned(),
-        reason: None,
-        loading: false,
-        started_at: Timestamp::now(),
-        ended_at: None,
-        watermark: None,
-    }
 }
 
 /// Whether any file of the store has a text in its bytes.

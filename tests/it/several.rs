@@ -3,16 +3,15 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Key, PartKind};
-use tradebridge::store::{Difference, Operation, Page, Run, RunCounts, RunState, Store};
+use tradebridge::store::{Difference, Operation, Page, Store};
 
 use crate::daemon::{Daemon, PATIENCE, program};
 use crate::support::export::Export;
 use crate::support::postgres;
-use crate::support::store::{Engine, Place, TestStore, lease};
+use crate::support::store::{Engine, Place, TestStore, lease, new_id, run};
 
 /// Stores a product as a pull of another process does.
 async fn store_product(store: &dyn Store, number: &str) {
@@ -34,24 +33,7 @@ async fn store_product(store: &dyn Store, number: &str) {
         raw: None,
         turn: None,
     };
-    let run = Run {
-        id: uuid::Uuid::now_v7().to_string(),
-        source: source.id,
-        connection: "erp".to_owned(),
-        stream: source.stream,
-        kind: source.kind,
-        complete: false,
-        state: RunState::Running,
-        counts: RunCounts::default(),
-        pages: 0,
-        place: None,
-        mapping: "digest".to_owned(),
-        reason: None,
-        loading: false,
-        started_at: Timestamp::now(),
-        ended_at: None,
-        watermark: None,
-    };
+    let run = run(new_id(), &source);
     let page = Page { differences: vec![difference], ..Page::default() };
     store.commit_load(&lease(store, source.id).await, &run, &page).await.unwrap();
 }

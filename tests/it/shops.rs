@@ -8,12 +8,10 @@ use serde_json::{Value, json};
 use tradebridge::config::Scope;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Entity, Key, PartKind, identity};
-use tradebridge::store::{
-    Condition, Difference, Judged, Listing, Operation, Page, Run, RunCounts, RunState, Store, StoredKey, View,
-};
+use tradebridge::store::{Condition, Difference, Judged, Listing, Operation, Page, RunState, Store, StoredKey, View};
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore, lease};
+use crate::support::store::{Engine, TestStore, lease, run};
 
 conformance!(
     a_customer_enters_and_leaves_a_scope_with_all_that_is_about_him,
@@ -42,24 +40,7 @@ impl Erp {
     async fn apply(&self, connection: &str, kind: PartKind, differences: Vec<Difference>) -> u64 {
         let source = self.store.source(connection, kind.name(), kind).await.unwrap();
         let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let mut run = Run {
-            id: format!("run-{number:04}"),
-            source: source.id,
-            connection: connection.to_owned(),
-            stream: source.stream,
-            kind,
-            complete: false,
-            state: RunState::Running,
-            counts: RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: "digest".to_owned(),
-            reason: None,
-            loading: false,
-            started_at: Timestamp::now(),
-            ended_at: None,
-            watermark: None,
-        };
+        let mut run = run(format!("run-{number:04}"), &source);
         self.store.begin_run(&lease(&*self.store, run.source).await, &run).await.unwrap();
         self.store
             .commit_page(&lease(&*self.store, run.source).await, &run, &Page { differences, ..Page::default() })

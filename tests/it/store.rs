@@ -6,12 +6,12 @@ use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Entity, Key, PartKind};
 use tradebridge::store::SqlStore;
 use tradebridge::store::{
-    Difference, KnownRejection, ListQuery, Operation, Page, Recognised, Rejection, Run, RunCounts, RunFilter, RunState,
-    Source, StoreError,
+    Difference, KnownRejection, ListQuery, Operation, Page, Recognised, Rejection, Run, RunFilter, RunState, Source,
+    StoreError,
 };
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore, lease};
+use crate::support::store::{Engine, TestStore, lease, run};
 
 struct Fixture {
     store: TestStore,
@@ -45,24 +45,7 @@ impl Fixture {
 
     fn run(&self, source: &Source) -> Run {
         self.runs.set(self.runs.get() + 1);
-        Run {
-            id: format!("run-{:04}", self.runs.get()),
-            source: source.id,
-            connection: source.connection.clone(),
-            stream: source.stream.clone(),
-            kind: source.kind,
-            complete: true,
-            state: RunState::Running,
-            counts: RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: "digest".to_owned(),
-            reason: None,
-            loading: false,
-            started_at: Timestamp::now(),
-            ended_at: None,
-            watermark: None,
-        }
+        Run { complete: true, ..run(format!("run-{:04}", self.runs.get()), source) }
     }
 
     /// Stages and applies differences as a run of their own.

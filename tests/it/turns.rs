@@ -7,11 +7,11 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Key, PartKind};
-use tradebridge::store::{Difference, Operation, Page, Run, RunCounts, RunState, Source, Store};
+use tradebridge::store::{Difference, Operation, Page, Run, RunState, Source, Store};
 use tradebridge::sync::{Zones, next_turn, today, turn};
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore, lease};
+use crate::support::store::{Engine, TestStore, lease, new_id, run};
 
 conformance!(
     a_price_becomes_valid_once_at_midnight_of_its_zone,
@@ -64,24 +64,7 @@ impl Prices {
                 ),
             })
             .collect();
-        let run = Run {
-            id: uuid::Uuid::now_v7().to_string(),
-            source: self.source.id,
-            connection: "erp".to_owned(),
-            stream: "price_agreement".to_owned(),
-            kind: PartKind::PriceAgreement,
-            complete: false,
-            state: RunState::Running,
-            counts: RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: "digest".to_owned(),
-            reason: None,
-            loading: false,
-            started_at: Timestamp::now(),
-            ended_at: None,
-            watermark: None,
-        };
+        let run = run(new_id(), &self.source);
         let held = lease(&*self.store, self.source.id).await;
         let page = Page { differences, ..Page::default() };
         self.store.commit_load(&held, &run, &page).await.unwrap();

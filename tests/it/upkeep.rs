@@ -10,7 +10,7 @@ use tradebridge::store::{
 
 use crate::shops::Erp;
 use crate::support::conformance;
-use crate::support::store::{Engine, lease};
+use crate::support::store::{Engine, lease, run};
 
 conformance!(
     stores_that_know_the_same_have_the_same_digest,
@@ -41,7 +41,7 @@ async fn upkeep(store: &dyn Store) -> Lease {
 }
 
 /// Prunes to the end; how many rows went, and in how many steps.
-async fn prune(store: &dyn Store, what: Surplus, before: Timestamp) -> (u64, u32) {
+pub(crate) async fn prune(store: &dyn Store, what: Surplus, before: Timestamp) -> (u64, u32) {
     let held = upkeep(store).await;
     let (mut rows, mut steps, mut from) = (0, 0, Some(String::new()));
     while let Some(at) = from {
@@ -104,33 +104,12 @@ async fn history_beyond_its_retention_goes_by_entity(engine: Engine) {
     assert_eq!(left, [Entity::Product]);
 }
 
-fn run(id: &str, source: i64) -> Run {
-    Run {
-        id: id.to_owned(),
-        source,
-        connection: "erp".to_owned(),
-        stream: "price_agreement".to_owned(),
-        kind: PartKind::PriceAgreement,
-        complete: true,
-        state: RunState::Running,
-        counts: RunCounts::default(),
-        pages: 0,
-        place: None,
-        mapping: "digest".to_owned(),
-        reason: None,
-        loading: false,
-        started_at: Timestamp::now(),
-        ended_at: None,
-        watermark: None,
-    }
-}
-
 async fn source_rows_go_by_their_size(engine: Engine) {
     let erp = Erp::new(engine).await;
     let store = &*erp.store;
-    let source = store.source("erp", "price_agreement", PartKind::PriceAgreement).await.unwrap().id;
-    let held = lease(store, source).await;
-    let run = run("run-1", source);
+    let source = store.source("erp", "price_agreement", PartKind::PriceAgreement).await.unwrap();
+    let held = lease(store, source.id).await;
+    let run = run("run-1", &source);
     store.begin_run(&held, &run).await.unwrap();
     for _ in 0..4 {
         let raw = Some(RawBatch { records: 1, bytes: vec![7; 3 << 20] });
@@ -146,14 +125,14 @@ async fn source_rows_go_by_their_size(engine: Engine) {
 async fn runs_that_changed_nothing_go_but_the_newest(engine: Engine) {
     let erp = Erp::new(engine).await;
     let store = &*erp.store;
-    let source = store.source("erp", "price_agreement", PartKind::PriceAgreement).await.unwrap().id;
-    let held = lease(store, source).await;
+    let source = store.source("erp", "price_agreement", PartKind::PriceAgreement).await.unwrap();
+    let held = lease(store, source.id).await;
     for number in 0..1100 {
         let counts = RunCounts { read: 1, created: u64::from(number == 7), ..RunCounts::default() };
         let state = if number == 8 { RunState::Held } else { RunState::Done };
         let ended_at = Some(Timestamp::now());
         store
-            .save_run(&held, &Run { counts, state, ended_at, ..run(&format!("run-{number:04}"), source) })
+            .save_run(&held, &Run { counts, state, ended_at, ..run(format!("run-{number:04}"), &source) })
             .await
             .unwrap();
     }
@@ -168,10 +147,10 @@ async fn runs_that_changed_nothing_go_but_the_newest(engine: Engine) {
 async fn what_a_vanished_run_staged_goes(engine: Engine) {
     let erp = Erp::new(engine).await;
     let store = &*erp.store;
-    let source = store.source("erp", "price_agreement", PartKind::PriceAgreement).await.unwrap().id;
-    let held = lease(store, source).await;
+    let source = store.source("erp", "price_agreement", PartKind::PriceAgreement).await.unwrap();
+    let held = lease(store, source.id).await;
     for id in ["run-1", "run-2"] {
-        let run = run(id, source);
+        let run = run(id, &source);
         store.begin_run(&held, &run).await.unwrap();
         let content = price(1, "1");
         let differences = (0..1200)

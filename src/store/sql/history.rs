@@ -116,13 +116,6 @@ impl History for SqlStore {
             .await?;
         row.map(|row| rows::instant(row.get("until")?)).transpose()
     }
-
-    async fn forget_versions(&self, entity: Entity, before: Timestamp, limit: u32) -> Result<u64> {
-        let mut tx = self.write().await?;
-        let forgotten = forget(&mut tx, entity, before.as_microsecond(), limit).await?;
-        tx.commit().await?;
-        Ok(forgotten)
-    }
 }
 
 /// Drops the oldest versions that ended before an instant, and notes from when on the history is complete.

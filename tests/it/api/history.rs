@@ -2,9 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tradebridge::model::PartKind;
+use tradebridge::model::{Entity, PartKind};
+use tradebridge::store::Surplus;
 
 use super::harness::{A, Api, B};
+use crate::upkeep::prune;
 
 /// An API whose records all changed after the instant that comes with it.
 async fn changed() -> (Api, Timestamp) {
@@ -177,7 +179,7 @@ async fn an_instant_that_cannot_be_told_is_refused() {
     let contact = json!({"id": "c10", "customer": "10", "name": "Joanne", "role": "buyer"});
     api.erp.put("erp", (PartKind::Contact, contact, None)).await;
     let now = Timestamp::now();
-    api.store.forget_versions(tradebridge::model::Entity::Customer, now, 10).await.unwrap();
+    prune(&*api.store, Surplus::History(Entity::Customer), now).await;
     let gone = api.get(&format!("/v1/customers?known_at={}", now - SignedDuration::from_secs(1)), A).await;
     assert_eq!(gone.problem(), "history-gone", "what was forgotten is not told as if it had never been");
     assert_eq!(api.get(&format!("/v1/customers?known_at={now}"), A).await.status, 200);

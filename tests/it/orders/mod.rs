@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::store::lease;
+use crate::support::store::{lease, new_id, run};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ use tradebridge::orders::{
 use tradebridge::queue::{Clock, Embedded, Wake};
 use tradebridge::store::SqlStore;
 use tradebridge::store::{
-    Difference, OrderState, Page, Recognised, Result, Run, RunCounts, RunState, Store, StoredOrder, Transition,
+    Difference, OrderState, Page, Recognised, Result, Run, RunState, Store, StoredOrder, Transition,
 };
 
 /// How long a call may take by the bridge's clock.
@@ -354,24 +354,7 @@ impl Bridge {
         let source_key = format!("{number}/{part}");
         let known = self.store.recognise(source.id, &[(&source_key, [1; 16])]).await.unwrap();
         let hash = content_hash(&content);
-        let mut run = Run {
-            id: uuid::Uuid::now_v7().to_string(),
-            source: source.id,
-            connection: source.connection.clone(),
-            stream: source.stream.clone(),
-            kind,
-            complete: false,
-            state: RunState::Running,
-            counts: RunCounts::default(),
-            pages: 0,
-            place: None,
-            mapping: String::new(),
-            reason: None,
-            loading: false,
-            started_at: self.clock.now(),
-            ended_at: None,
-            watermark: None,
-        };
+        let mut run = Run { started_at: self.clock.now(), ..run(new_id(), &source) };
         let difference = Difference {
             raw: None,
             turn: None,

@@ -2,6 +2,8 @@
 //! exports.
 
 pub(crate) mod export;
+pub(crate) mod gate;
+pub(crate) mod log;
 pub(crate) mod peers;
 pub(crate) mod postgres;
 pub(crate) mod store;

@@ -2,8 +2,9 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -83,28 +84,53 @@ async fn drop_schema(server: &str, name: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// A server of a test's own, which it may stop, kill and start again. It writes through to the disk, as one in
-/// production does. Dropped, it is stopped and gone.
+/// A server of a test's own, which it may stop, kill and start again. Dropped, it is stopped and gone; so it is when the
+/// test process is killed.
 #[derive(Debug)]
 pub(crate) struct Server {
     binaries: PathBuf,
     directory: TempDir,
     port: u16,
+    /// Whether it writes through to the disk.
+    durable: bool,
+    watchdog: Child,
 }
 
+/// Waits until whoever holds the other end of its input ends, in whatever way; then nothing of the server stays.
+const WATCHDOG: &str = r#"read -r _; "$0" -D "$1/data" -m immediate -w stop; rm -rf "$1""#;
+
 impl Server {
-    /// Starts a server with an empty database.
+    /// Starts a server with an empty database. It writes through to the disk, as one in production does.
     pub(crate) fn start() -> Self {
+        Self::new(true)
+    }
+
+    /// Starts one for a test that neither kills nor stops it: it leaves to the system when something is written.
+    pub(crate) fn start_for_speed() -> Self {
+        Self::new(false)
+    }
+
+    fn new(durable: bool) -> Self {
         let binaries = binaries();
         let directory = tempfile::Builder::new().prefix("tradebridge-postgres-").tempdir().unwrap();
         let template = template(&binaries);
         let data = directory.path().join("data");
         run(Command::new("cp").arg("-a").arg(&template).arg(&data));
         hand_over(directory.path());
+        let mut watchdog = as_owner(Path::new("sh"));
+        watchdog.args(["-c", WATCHDOG]).arg(binaries.join("pg_ctl")).arg(directory.path());
+        // A group of its own: whoever ends a test ends its whole group.
+        watchdog.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let watchdog = watchdog.spawn().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Self { binaries, directory, port };
+        let server = Self { binaries, directory, port, durable, watchdog };
         server.begin();
         server
+    }
+
+    /// The port of the loopback address on which it takes connections.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address of its database.
@@ -114,9 +140,10 @@ impl Server {
 
     /// Starts a server that was stopped, on the same port, and waits until it takes connections.
     pub(crate) fn begin(&self) {
+        let fsync = if self.durable { "on" } else { "off" };
         let options = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='' -c shared_buffers=64MB \
-             -c max_connections=60",
+             -c max_connections=60 -c fsync={fsync}",
             self.port
         );
         let log = self.directory.path().join("log");
@@ -136,10 +163,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let mut command = as_owner(&self.binaries.join("pg_ctl"));
-        command.arg("-D").arg(self.directory.path().join("data")).args(["stop", "-w", "-m", "immediate"]);
-        // It may be stopped already.
-        let _ = command.output();
+        drop(self.watchdog.stdin.take());
+        // Its end is the server's, which may be stopped already.
+        let _ = self.watchdog.wait();
     }
 }
 
@@ -207,7 +233,7 @@ fn as_owner(program: &Path) -> Command {
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(std::process::Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(
         output.status.success(),
         "{command:?}: {}{}",

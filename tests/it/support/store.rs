@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
-use tradebridge::store::{Lease, OpenOptions, SourceId, SqlStore, Store};
+use tradebridge::store::{Lease, OpenOptions, Run, RunCounts, RunState, Source, SourceId, SqlStore, Store};
 
 use super::postgres::{self, Schema};
 
@@ -117,4 +118,31 @@ pub(crate) async fn lease(store: &dyn Store, source: SourceId) -> Lease {
         }
         tokio::time::sleep(LEASE / 10).await;
     }
+}
+
+/// A run over a source that begins now: over changes, and as if nothing was read yet.
+pub(crate) fn run(id: impl Into<String>, source: &Source) -> Run {
+    Run {
+        id: id.into(),
+        source: source.id,
+        connection: source.connection.clone(),
+        stream: source.stream.clone(),
+        kind: source.kind,
+        complete: false,
+        state: RunState::Running,
+        counts: RunCounts::default(),
+        pages: 0,
+        place: None,
+        mapping: "digest".to_owned(),
+        reason: None,
+        loading: false,
+        started_at: Timestamp::now(),
+        ended_at: None,
+        watermark: None,
+    }
+}
+
+/// An identifier that no run has yet.
+pub(crate) fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
