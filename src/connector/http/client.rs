@@ -209,7 +209,9 @@ impl Client {
         match self.judge.failure(&request.to_string(), &answer, meaning, mask) {
             None => Ok(Answer { duplicate: meaning == Meaning::Duplicate, ..answer }),
             Some(Failure::Limited { reason, after }) => {
-                after.into_iter().for_each(|wait| self.parts.limit.pause(wait));
+                if let Some(wait) = after {
+                    self.parts.limit.pause(wait);
+                }
                 Err(Failure::Limited { reason, after: after.or_else(|| self.parts.limit.wait()) })
             }
             Some(failure) => Err(failure),
@@ -242,7 +244,9 @@ impl Client {
             return Err(match failure {
                 Failure::Broken { reason, .. } => Failure::Unreachable(format!("the login failed: {reason}")),
                 Failure::Limited { reason, after } => {
-                    after.into_iter().for_each(|wait| self.parts.limit.pause(wait));
+                    if let Some(wait) = after {
+                        self.parts.limit.pause(wait);
+                    }
                     Failure::Limited { reason, after }
                 }
                 other => refused(other.to_string()),

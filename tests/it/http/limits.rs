@@ -83,7 +83,7 @@ async fn an_order_passes_a_bulk_pull() {
     for (limit, expected) in [
         // One place is left to actions: while a page takes its time, the order goes through.
         ("concurrency = 2", ["GET /items", "POST /orders"]),
-        // So it is with the budget: four are left of a hundred, and reads may not take the last.
+        // So it is with the budget: of two requests the second is left to actions.
         ("requests = 2, per = \"1h\"", ["GET /items", "POST /orders"]),
     ] {
         let gate = Arc::new(Semaphore::new(0));
@@ -104,7 +104,9 @@ async fn an_order_passes_a_bulk_pull() {
         let created = system.create(&Map::default()).await;
         assert_eq!(created, Created::Accepted { number: "O1".into() }, "{limit}");
         assert_eq!(server.told(), expected, "{limit}");
-        pulls.into_iter().for_each(|pull| pull.abort());
+        for pull in pulls {
+            pull.abort();
+        }
         gate.add_permits(10);
     }
 }
@@ -113,13 +115,13 @@ async fn an_order_passes_a_bulk_pull() {
 async fn where_only_one_request_may_be_under_way_an_order_is_the_next() {
     let gate = Arc::new(Semaphore::new(0));
     let held = Arc::clone(&gate);
-    let server = Server::new(move |asked| match asked.path.as_str() {
-        "/orders" => Reply::json(json!({ "number": "O1" })),
-        _ => {
-            let page = asked.number("page");
-            let reply = Reply::json(if page <= 3 { json!([{ "id": page }]) } else { json!([]) });
-            Reply::Behind(Arc::clone(&held), Box::new(reply))
+    let server = Server::new(move |asked| {
+        if asked.path == "/orders" {
+            return Reply::json(json!({ "number": "O1" }));
         }
+        let page = asked.number("page");
+        let reply = Reply::json(if page <= 3 { json!([{ "id": page }]) } else { json!([]) });
+        Reply::Behind(Arc::clone(&held), Box::new(reply))
     })
     .await;
     let system = Arc::new(System::new(&server.url(), &limited("concurrency = 1", true)));
@@ -128,11 +130,8 @@ async fn where_only_one_request_may_be_under_way_an_order_is_the_next() {
     server.arrived(1).await;
     let ordering = Arc::clone(&system);
     let order = async move { ordering.create(&Map::default()).await };
-    // The order asks for its turn before the page has its answer.
-    let answer = async {
-        tokio::task::yield_now().await;
-        gate.add_permits(10);
-    };
+    // The order asks for its turn before the page has its answer: it is polled first.
+    let answer = async { gate.add_permits(10) };
     let (created, ()) = tokio::join!(order, answer);
     assert_eq!(created, Created::Accepted { number: "O1".into() });
     assert_eq!(pull.await.unwrap().ids.len(), 3);

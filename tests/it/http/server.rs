@@ -67,6 +67,8 @@ pub(crate) enum Reply {
     Closing(Box<Reply>),
 }
 
+// Texts, numbers and JSON alike are written where they are made.
+#[allow(clippy::needless_pass_by_value)]
 impl Reply {
     pub(crate) fn json(body: impl ToString) -> Self {
         Self::of(200, "application/json", body)
