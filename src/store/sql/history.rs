@@ -95,7 +95,7 @@ impl History for SqlStore {
     async fn sources_at(&self, at: Timestamp) -> Result<Vec<Source>> {
         let at = at.as_microsecond();
         self.sql(
-            "SELECT s.id, s.connection, s.stream, s.kind, s.place, CASE WHEN s.verified_at <= ? THEN s.verified_at \
+            "SELECT s.id, s.connection, s.stream, s.kind, s.place, s.watermark, CASE WHEN s.verified_at <= ? THEN s.verified_at \
              ELSE (SELECT MAX(r.ended_at) FROM run r WHERE r.source = s.id AND r.state = 'done' AND r.ended_at <= ?) END \
              AS verified_at FROM source s ORDER BY s.connection, s.stream, s.kind",
         )
