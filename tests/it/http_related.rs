@@ -124,7 +124,7 @@ fn answer(body: Json) -> Response {
 }
 
 /// The records whose `id` is asked for, in a list with commas.
-fn among(records: Json, asked: &Asked, key: &str) -> Response {
+fn among(records: &Json, asked: &Asked, key: &str) -> Response {
     let ids: Vec<&str> = asked.query["ids"].split(',').collect();
     let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let found = records.as_array().unwrap().iter().filter(|record| ids.contains(&text(&record[key]).as_str()));
@@ -152,10 +152,10 @@ async fn records_of_other_streams_are_joined_in_batches_and_asked_for_once() {
             { "id": 4, "product": "c" }, { "id": 5, "product": null }, { "id": 6, "product": "x" },
         ])),
         "GET /products" => {
-            among(json!([{ "id": "a", "code": "A" }, { "id": "b", "code": "B" }, { "id": "c" }]), asked, "id")
+            among(&json!([{ "id": "a", "code": "A" }, { "id": "b", "code": "B" }, { "id": "c" }]), asked, "id")
         }
         // A number on one side and a text on the other are the same key.
-        _ => among(json!([{ "price": "1", "from": 1 }, { "price": "1", "from": 10 }, { "price": 6 }]), asked, "price"),
+        _ => among(&json!([{ "price": "1", "from": 1 }, { "price": "1", "from": 10 }, { "price": 6 }]), asked, "price"),
     })
     .await;
     let pulled = system.pull("prices", None).await;
