@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::check::{Checker, Merged};
 use super::file::compile as file;
 use super::http::compile as http;
+use super::http::related::{self, Relations};
 use super::manifest::{ActionFile, CreateFile, ManifestFile, Proof, SettingFile, StreamFile, Transport};
 use super::options::goes_with;
 use super::outcome::CreateClass;
@@ -29,6 +30,9 @@ const TRANSPORT_KEYS: &[(&str, Transport)] = &[
     ("request", Transport::Http),
     ("paging", Transport::Http),
     ("cursor", Transport::Http),
+    ("parents", Transport::Http),
+    ("join", Transport::Http),
+    ("unfold", Transport::Http),
     ("tagged", Transport::Http),
     ("step", Transport::Http),
     ("find", Transport::Http),
@@ -89,6 +93,21 @@ pub(super) enum Way {
     Requests(Box<super::http::action::ActionPlan>),
 }
 
+impl StreamPlan {
+    /// What a stream of pages says of others.
+    fn relations(&self) -> Option<Relations<'_>> {
+        match self {
+            Self::Files(_) => None,
+            Self::Pages(plan) => Some(Relations {
+                parents: plan.parents.as_deref(),
+                joins: &plan.joins,
+                asks_about: plan.asks_about,
+                folds: plan.reading.format.group.is_some(),
+            }),
+        }
+    }
+}
+
 impl Manifest {
     /// Compiles a manifest file.
     ///
@@ -111,6 +130,9 @@ impl Manifest {
         for name in file.stream.keys() {
             streams.extend(stream(&mut checker, file.transport, name).map(|plan| (name.clone(), plan)));
         }
+        let faulty = file.stream.keys().map(String::as_str).filter(|name| !streams.contains_key(*name)).collect();
+        let relations = streams.iter().filter_map(|(name, named)| Some((name.as_str(), named.plan.relations()?)));
+        related::check(&mut checker, &relations.collect(), &faulty);
         let mut actions = BTreeMap::new();
         for (name, written) in &file.action {
             let plan = action(&mut checker, file.transport, name, written);

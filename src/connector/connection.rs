@@ -17,7 +17,7 @@ use super::file::source::{Look, Source};
 use super::http::action::Execution;
 use super::http::auth::Vault;
 use super::http::client::Client;
-use super::http::pages::Pages;
+use super::http::stream::Pages;
 use super::offer::{Offer, Wanted};
 use super::outcome::{CreateClass, Created, Found};
 use super::probe::ProbeResult;
@@ -84,12 +84,12 @@ impl Connector {
             let vault = Vault::new(with_secrets, secrets);
             binder.client(plan, vault, !manifest.actions.is_empty()).map(Arc::new)
         });
-        let mut streams = BTreeMap::new();
+        let (mut streams, mut pages) = (BTreeMap::new(), BTreeMap::new());
         for (name, named) in &manifest.streams {
             let stream = match (&named.plan, &client) {
                 (StreamPlan::Files(plan), _) => binder.files(plan).map(|source| Stream::Files(Arc::new(source))),
-                (StreamPlan::Pages(plan), Some(client)) => {
-                    Some(Stream::Pages(Arc::new(binder.pages(name, plan, client))))
+                (StreamPlan::Pages(_), Some(client)) => {
+                    binder.pages(name, &manifest.streams, client, &mut pages).map(Stream::Pages)
                 }
                 (StreamPlan::Pages(_), None) => None,
             };
@@ -222,8 +222,8 @@ impl Connector {
     pub async fn probe(&self) -> Vec<ProbeResult> {
         if let (Some(client), Some(plan)) = (&self.client, &self.manifest.http) {
             let first = self.streams.iter().find_map(|(name, stream)| match stream {
-                Stream::Pages(pages) => Some((name.as_str(), pages)),
-                Stream::Files(_) => None,
+                Stream::Pages(pages) if pages.stands_alone() => Some((name.as_str(), pages)),
+                Stream::Pages(_) | Stream::Files(_) => None,
             });
             return vec![super::http::bind::probe(client, plan, first).await];
         }

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::http::manifest::{CursorFile, FindFile, HttpFile, PagingFile, RequestFile, StepFile, TaggedFile};
+use super::http::manifest::{
+    CursorFile, FindFile, HttpFile, JoinFile, PagingFile, ParentsFile, RequestFile, StepFile, TaggedFile,
+};
 use crate::config::values::Interval;
 
 /// A connector manifest: how to talk to one kind of system.
@@ -158,8 +160,8 @@ pub struct StreamFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub archive: Option<String>,
-    /// The request of a page. Its templates know `cursor`, how far the stream was read, or nothing in a complete pass, and
-    /// `page`.
+    /// The request of a page. Its templates know `cursor`, how far the stream was read, or nothing in a complete pass,
+    /// `page`, and `parents`, the records that it asks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestFile>,
     /// How the stream is divided into pages; by default it is one.
@@ -168,6 +170,17 @@ pub struct StreamFile {
     /// What tells how far the stream was read; by default every pull is a complete pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<CursorFile>,
+    /// The stream about whose records this one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parents: Option<ParentsFile>,
+    /// Streams whose records are joined to those of this one, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Vec<JoinFile>>,
+    /// The field by which each record is unfolded, once it is there: each element of the list that it holds, or each entry
+    /// of the map as `key` and `value`, makes a record of its own, with the element in the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub unfold: Option<String>,
     /// Objects in records that are values, tagged with their type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tagged: Option<TaggedFile>,
@@ -262,6 +275,8 @@ pub enum ReadFormat {
     Json,
     /// A JSON object in each line.
     Ndjson,
+    /// `OData` JSON, version 2 or 4.
+    Odata,
 }
 
 /// A column: its name, or its name with its place in the line.

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::error::ConnectorError;
 use super::file::{FileError, OpenFile, Stamp, is_at};
 use super::format::{ReadError, Reader};
-use super::http::pages::Pages;
+use super::http::stream::Pages;
 use super::reading::Reading;
 use crate::record::Place;
 
@@ -47,7 +47,7 @@ pub(super) enum Origin {
 impl Offer {
     /// What a stream of pages offers: what changed behind a watermark, or everything.
     pub(super) fn pages(name: &str, pages: &Arc<Pages>, wanted: &Wanted) -> Self {
-        let after = wanted.after.clone().filter(|_| pages.cursor.is_some());
+        let after = wanted.after.clone().filter(|_| pages.tells_changes());
         // Pages shift while they are read, so a pull that broke off begins again.
         let begun = jiff::Timestamp::now().to_string();
         Self {

@@ -10,8 +10,8 @@ use crate::config::KeyPath;
 
 /// Which keys of a stream belong to which formats.
 pub const READ_OPTIONS: &[(&str, &[&str])] = &[
-    ("encoding", &["csv", "fixed", "xml", "json", "ndjson"]),
-    ("null", &["csv", "fixed", "xml", "json", "ndjson"]),
+    ("encoding", &["csv", "fixed", "xml", "json", "ndjson", "odata"]),
+    ("null", &["csv", "fixed", "xml", "json", "ndjson", "odata"]),
     ("delimiter", &["csv"]),
     ("quote", &["csv"]),
     ("columns", &["csv", "fixed"]),
@@ -62,6 +62,7 @@ pub fn reading(checker: &mut Checker, merged: &Merged, kind: ReadFormat) -> Opti
         ReadFormat::Xml => "xml",
         ReadFormat::Json => "json",
         ReadFormat::Ndjson => "ndjson",
+        ReadFormat::Odata => "odata",
     };
     checker.options(&merged.at, READ_OPTIONS, name);
     let null = stream.null.clone().unwrap_or_default();
@@ -71,6 +72,7 @@ pub fn reading(checker: &mut Checker, merged: &Merged, kind: ReadFormat) -> Opti
         ReadFormat::Xml => Format::Xml(xml(checker, merged, null)?),
         ReadFormat::Json => Format::Json(json(checker, merged, null)?),
         ReadFormat::Ndjson => Format::Ndjson(format::ndjson::Format { null, ..Default::default() }),
+        ReadFormat::Odata => Format::OData(format::odata::Format { null, ..Default::default() }),
     };
     let group = stream.group.as_ref().map(|group| Grouping { by: group.by.clone(), into: group.into.clone() });
     if let Some(group) = group.as_ref().filter(|group| group.by.contains(&group.into)) {

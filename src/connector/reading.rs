@@ -28,6 +28,8 @@ pub enum Format {
     Json(format::json::Format),
     /// A JSON object in each line.
     Ndjson(format::ndjson::Format),
+    /// `OData` JSON.
+    OData(format::odata::Format),
 }
 
 impl Formatted for Reading {
@@ -38,6 +40,7 @@ impl Formatted for Reading {
             Format::Xml(format) => format.encoding = Some(encoding),
             Format::Json(format) => format.encoding = encoding,
             Format::Ndjson(format) => format.encoding = encoding,
+            Format::OData(format) => format.encoding = encoding,
         }
     }
 
@@ -71,6 +74,7 @@ impl Reading {
             Format::Xml(format) => Box::new(format::xml::XmlReader::new(bytes, name, format)?),
             Format::Json(format) => Box::new(format::json::JsonReader::new(bytes, name, format)?),
             Format::Ndjson(format) => Box::new(format::ndjson::NdjsonReader::new(bytes, name, format)?),
+            Format::OData(format) => Box::new(format::odata::ODataReader::new(bytes, name, format)?),
         };
         Ok(match &self.group {
             Some(group) => Box::new(GroupReader::new(records, group.clone())),

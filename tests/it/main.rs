@@ -23,6 +23,7 @@ mod formats;
 mod from_raw;
 mod history;
 mod http;
+mod http_related;
 mod mappings;
 mod orders;
 mod orders_store;

@@ -8,6 +8,7 @@ pub mod json;
 mod lines;
 pub mod ndjson;
 mod objects;
+pub mod odata;
 mod origin;
 pub mod write;
 pub mod xml;

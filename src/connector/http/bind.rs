@@ -2,15 +2,17 @@
 //!
 //! What does not live here: sending requests (`client`) and fetching pages (`pages`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::auth::Vault;
 use super::client::{Client, Parts};
-use super::compile::{HttpPlan, PagesPlan};
+use super::compile::HttpPlan;
 use super::limit::Limit;
-use super::pages::Pages;
 use super::request::RequestPlan;
+use super::stream::{Join, Pages, Parents};
 use crate::connector::binder::Binder;
+use crate::connector::compile::{Named, StreamPlan};
 use crate::connector::probe::ProbeResult;
 use crate::expression::Context;
 use crate::record::Map;
@@ -45,7 +47,7 @@ impl Binder<'_> {
             zone: self.zone.clone(),
             limit: Limit::new(&plan.allowed, actions),
         };
-        match Client::new(parts, Arc::clone(&plan.auth), Arc::clone(&plan.judge)) {
+        match Client::new(parts, Arc::clone(&plan.auth), plan.csrf.clone(), Arc::clone(&plan.judge)) {
             Ok(client) => Some(client),
             Err(message) => {
                 self.problems.push(self.document.problem(self.at, message));
@@ -54,17 +56,47 @@ impl Binder<'_> {
         }
     }
 
-    /// A stream of pages.
-    pub fn pages(&mut self, name: &str, plan: &PagesPlan, client: &Arc<Client>) -> Pages {
-        Pages {
+    /// A stream of pages, with those that it names; `bound` are those that are bound already.
+    pub fn pages(
+        &mut self,
+        name: &str,
+        plans: &BTreeMap<String, Named<StreamPlan>>,
+        client: &Arc<Client>,
+        bound: &mut BTreeMap<String, Arc<Pages>>,
+    ) -> Option<Arc<Pages>> {
+        if let Some(pages) = bound.get(name) {
+            return Some(Arc::clone(pages));
+        }
+        let StreamPlan::Pages(plan) = &plans.get(name)?.plan else { return None };
+        let parents = match &plan.parents {
+            None => None,
+            Some(plan) => {
+                let pages = self.pages(&plan.stream, plans, client, bound)?;
+                Some(Parents { plan: Arc::clone(plan), pages })
+            }
+        };
+        let mut joins = Vec::with_capacity(plan.joins.len());
+        for plan in &plan.joins {
+            joins.push(Join { plan: Arc::clone(plan), pages: self.pages(&plan.stream, plans, client, bound)? });
+        }
+        let mut reading = self.format(&plan.reading);
+        let group = reading.group.take();
+        let pages = Arc::new(Pages {
             name: name.to_owned(),
             client: Arc::clone(client),
             request: Arc::clone(&plan.request),
             paging: plan.paging.clone(),
             cursor: plan.cursor.clone(),
             tagged: plan.tagged.clone(),
-            reading: Arc::new(self.format(&plan.reading)),
-        }
+            reading: Arc::new(reading),
+            group,
+            parents,
+            joins,
+            unfold: plan.unfold.clone(),
+            asks_about: plan.asks_about,
+        });
+        bound.insert(name.to_owned(), Arc::clone(&pages));
+        Some(pages)
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use super::answer::{Answer, Failure, Judge};
 use super::auth::{AuthPlan, Proof, Vault};
 use super::budget::Urgency;
+use super::csrf::CsrfPlan;
 use super::limit::Limit;
 use super::manifest::Meaning;
 use super::request::Request;
@@ -82,6 +83,9 @@ pub struct Client {
     judge: Arc<Judge>,
     /// What the last login gave, and how many there were; whoever logs in holds it.
     session: Mutex<Session>,
+    csrf: Option<Arc<CsrfPlan>>,
+    /// The last token that writing requests carry, and how many there were; whoever fetches one holds it.
+    token: Mutex<Session>,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +99,12 @@ impl Client {
     ///
     /// # Errors
     /// Where a certificate cannot be read, or a header, the proxy or a credential is none.
-    pub fn new(parts: Parts, auth: Arc<AuthPlan>, judge: Arc<Judge>) -> Result<Self, String> {
+    pub fn new(
+        parts: Parts,
+        auth: Arc<AuthPlan>,
+        csrf: Option<Arc<CsrfPlan>>,
+        judge: Arc<Judge>,
+    ) -> Result<Self, String> {
         let Timeouts { connect, read, request } = parts.timeouts;
         crate::install_crypto();
         let mut builder = reqwest::Client::builder()
@@ -130,7 +139,8 @@ impl Client {
             headers.insert(header, value);
         }
         auth.proof(&parts.vault, &parts.zone)?;
-        Ok(Self { http, parts, headers, auth, judge, session: Mutex::default() })
+        let (session, token) = (Mutex::default(), Mutex::default());
+        Ok(Self { http, parts, headers, auth, judge, session, csrf, token })
     }
 
     /// The address that paths are behind.
@@ -193,13 +203,13 @@ impl Client {
 
     async fn send_as(&self, request: &Request, urgency: Urgency) -> Result<Answer, Failure> {
         let (proof, number) = self.proof(None).await?;
-        let answer = self.exchange(request, &proof, urgency).await?;
+        let answer = self.exchange_with_token(request, &proof, urgency).await?;
         let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
         if meaning != Meaning::RefreshAuth || self.auth.login().is_none() {
             return self.judged(request, answer, meaning, &proof);
         }
         let (proof, _) = self.proof(Some(number)).await?;
-        let answer = self.exchange(request, &proof, urgency).await?;
+        let answer = self.exchange_with_token(request, &proof, urgency).await?;
         let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
         self.judged(request, answer, meaning, &proof)
     }
@@ -256,6 +266,56 @@ impl Client {
         session.number += 1;
         session.proof = Some(proof.clone());
         Ok((proof, session.number))
+    }
+
+    /// Sends a request with the token that the system asks for where it writes; once more with a fresh one where the token
+    /// is refused, since nothing was executed then.
+    async fn exchange_with_token(&self, request: &Request, proof: &Proof, urgency: Urgency) -> Result<Answer, Failure> {
+        let Some(csrf) = self.csrf.as_ref().filter(|_| request.method != reqwest::Method::GET) else {
+            return self.exchange(request, proof, urgency).await;
+        };
+        let with = |token: Proof| Proof(proof.0.iter().cloned().chain(token.0).collect());
+        let (token, number) = self.token(csrf, proof, None, urgency).await?;
+        let answer = self.exchange(request, &with(token), urgency).await?;
+        if !csrf.refuses(&answer) {
+            return Ok(answer);
+        }
+        let (token, _) = self.token(csrf, proof, Some(number), urgency).await?;
+        self.exchange(request, &with(token), urgency).await
+    }
+
+    /// The token, and its number. Fetched where there is none, or where the one of this number is refused; of several at a
+    /// time by one only. Its cookies are in the client's store.
+    async fn token(
+        &self,
+        csrf: &CsrfPlan,
+        proof: &Proof,
+        refused: Option<u64>,
+        urgency: Urgency,
+    ) -> Result<(Proof, u64), Failure> {
+        let mut last = self.token.lock().await;
+        if let Some(token) = last.proof.clone().filter(|_| refused != Some(last.number)) {
+            return Ok((token, last.number));
+        }
+        let request = csrf.request(&self.parts.base, &self.parts.settings, &self.parts.zone).map_err(Failure::Fatal)?;
+        // What breaks off is the request for a token; the one that writes is never sent.
+        let unsent = |failure: Failure| match failure {
+            failure @ (Failure::Limited { .. } | Failure::Unauthorised(_)) => failure,
+            failure => Failure::Unreachable(format!("no CSRF token was fetched: {failure}")),
+        };
+        let answer = self.exchange(&request, proof, urgency).await.map_err(unsent)?;
+        if let Some(token) = csrf.token(&answer) {
+            last.number += 1;
+            last.proof = Some(token.clone());
+            return Ok((token, last.number));
+        }
+        let meaning = self.judge.judge(&answer, &self.parts.settings, &self.parts.zone);
+        match self.judged(&request, answer, meaning, proof) {
+            // An expired login is told by the answer to the request itself, which is sent without a token then.
+            Err(Failure::Unauthorised(_)) if self.auth.login().is_some() => Ok((Proof::default(), last.number)),
+            Err(failure) => Err(unsent(failure)),
+            Ok(_) => Err(Failure::Fatal(format!("{request} was answered without a CSRF token; look at `http.csrf`"))),
+        }
     }
 
     /// Sends a request and reads its answer, whatever it is.

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use reqwest::Url;
 use reqwest::header::HeaderName;
 use rust_decimal::Decimal;
@@ -17,10 +16,14 @@ use super::answer::Judge;
 use super::auth::AuthPlan;
 use super::budget::Rate;
 use super::client::{Timeouts, address};
+use super::csrf::CsrfPlan;
+use super::cursor::Cursor;
 use super::limit::Allowed;
-use super::manifest::{CursorFile, EndWord, HttpFile, LimitFile, PagingFile, PagingWord};
-use super::pages::{self, Cursor, Paging};
+use super::manifest::{HttpFile, LimitFile};
+use super::paging::Paging;
+use super::related::{self, JoinPlan, ParentsPlan};
 use super::request::RequestPlan;
+use super::stream;
 use super::tagged::Tagged;
 use super::tree::Named;
 use crate::config::KeyPath;
@@ -43,6 +46,8 @@ pub struct HttpPlan {
     pub headers: Named,
     /// How requests prove who they come from.
     pub auth: Arc<AuthPlan>,
+    /// The token that writing requests carry.
+    pub csrf: Option<Arc<CsrfPlan>>,
     /// What answers mean.
     pub judge: Arc<Judge>,
     /// How long is waited.
@@ -72,6 +77,14 @@ pub struct PagesPlan {
     pub tagged: Option<Arc<Tagged>>,
     /// How a page's records are read.
     pub reading: Plan<Reading>,
+    /// How it is asked for about the records of another stream.
+    pub parents: Option<Arc<ParentsPlan>>,
+    /// What is joined to its records.
+    pub joins: Vec<Arc<JoinPlan>>,
+    /// The field by which its records are unfolded.
+    pub unfold: Option<String>,
+    /// Whether its request asks about records of another stream.
+    pub asks_about: bool,
 }
 
 /// Compiles what holds for all requests; nothing with a problem.
@@ -79,6 +92,10 @@ pub fn connection(checker: &mut Checker, at: &KeyPath, file: &HttpFile) -> Optio
     let base = checker.word(&at.key("base_url"), Some(&file.base_url), NAMES, address);
     let headers = Named::compile(checker, &at.key("headers"), &file.headers, NAMES, Secrecy::Kept);
     let auth = AuthPlan::compile(checker, &at.key("auth"), file.auth.as_ref());
+    let csrf = match &file.csrf {
+        Some(csrf) => Some(Arc::new(CsrfPlan::compile(checker, &at.key("csrf"), csrf)?)),
+        None => None,
+    };
     let judge = Judge::compile(checker, at, &file.error, &file.message);
     let proxy = checker.word(&at.key("proxy"), file.proxy.as_deref(), NAMES, |text| Ok(text.to_owned()));
     let ca = checker.word(&at.key("ca"), file.ca.as_deref(), NAMES, word::directory);
@@ -97,6 +114,7 @@ pub fn connection(checker: &mut Checker, at: &KeyPath, file: &HttpFile) -> Optio
         base: base?,
         headers: headers?,
         auth: Arc::new(auth?),
+        csrf,
         judge: Arc::new(judge?),
         timeouts: Timeouts {
             connect: seconds(timeout.and_then(|timeout| timeout.connect), 10),
@@ -157,15 +175,16 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
     let stream = &merged.stream;
     let reading = options::reading(checker, merged, stream.format.unwrap_or(ReadFormat::Json));
     let paging = match &stream.paging {
-        Some(written) => Some(paging(checker, &merged.key("paging"), written)?),
+        Some(written) => Some(Paging::compile(checker, &merged.key("paging"), written, stream.format)?),
         None => None,
     };
     let cursor = match &stream.cursor {
-        Some(written) => Some(Arc::new(cursor(checker, &merged.key("cursor"), written)?)),
+        Some(written) => Some(Arc::new(Cursor::compile(checker, &merged.key("cursor"), written)?)),
         None => None,
     };
     let format = stream.format.unwrap_or(ReadFormat::Json);
-    if paging.as_ref().is_some_and(|paging| paging.next.is_some()) && format != ReadFormat::Json {
+    let told = paging.as_ref().is_some_and(Paging::is_told);
+    if told && !matches!(format, ReadFormat::Json | ReadFormat::Odata) {
         let message = "only an answer in JSON has a path to the next page in it";
         checker.refuse(
             &merged.key("paging").key("next"),
@@ -183,58 +202,21 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         checker.missing(&merged.at.key("request"));
         return None;
     };
-    let request = RequestPlan::compile(checker, &at, request, pages::NAMES, Secrecy::Kept)?;
-    Some(PagesPlan { request: Arc::new(request), paging, cursor, tagged, reading: reading? })
-}
-
-fn paging(checker: &mut Checker, at: &KeyPath, written: &PagingFile) -> Option<Paging> {
-    let by = written.by;
-    let told = matches!(by, PagingWord::Link | PagingWord::Token);
-    let header = written.next.as_deref() == Some("header");
-    let path = |next: &String| next.split('/').map(str::to_owned).collect();
-    let next = written.next.as_ref().filter(|_| !header).map(path);
-    for (key, given, belongs) in [
-        ("next", written.next.is_some(), told),
-        ("first", written.first.is_some(), by == PagingWord::Number),
-        ("key", written.key.is_some(), by == PagingWord::Key),
-        ("end", written.end.is_some(), !told),
-    ] {
-        if given && !belongs {
-            checker.refuse(&at.key(key), format!("`{key}` does not go with this way of paging"), Some("leave it out"));
-            return None;
-        }
-    }
-    if told && written.next.is_none() {
-        checker.missing(&at.key("next"));
-        return None;
-    }
-    if header && by == PagingWord::Token {
-        checker.refuse(&at.key("next"), "a token does not stand in the header `Link`", None);
-        return None;
-    }
-    if by == PagingWord::Key && written.key.is_none() {
-        checker.missing(&at.key("key"));
-        return None;
-    }
-    if written.end == Some(EndWord::Short) && written.size.is_none() {
-        checker.missing(&at.key("size"));
-        return None;
-    }
-    Some(Paging {
-        by,
-        size: written.size,
-        end: written.end.unwrap_or(EndWord::Empty),
-        first: written.first.unwrap_or(1),
-        next,
-        key: written.key.clone(),
+    let request = RequestPlan::compile(checker, &at, request, stream::NAMES, Secrecy::Kept)?;
+    let (parents, joins) = related::compile(checker, merged)?;
+    let asks_about = request.uses(stream::PARENTS);
+    let unfold = stream.unfold.clone();
+    Some(PagesPlan {
+        request: Arc::new(request),
+        paging,
+        cursor,
+        tagged,
+        reading: reading?,
+        parents,
+        joins,
+        unfold,
+        asks_about,
     })
-}
-
-fn cursor(checker: &mut Checker, at: &KeyPath, written: &CursorFile) -> Option<Cursor> {
-    let value = checker.expression(&at.key("value"), &written.value, Fields::Any, NAMES)?;
-    let look_back = written.look_back.map_or(Duration::from_mins(5), crate::config::values::Interval::duration);
-    let look_back = SignedDuration::try_from(look_back).unwrap_or(SignedDuration::MAX);
-    Some(Cursor { value, kind: written.r#as, look_back })
 }
 
 /// Compiles an action of requests; nothing with a problem.

@@ -24,6 +24,9 @@ pub struct HttpFile {
     /// How requests prove who they come from; by default they do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AuthFile>,
+    /// The token that every request but `GET` carries, where the system asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csrf: Option<CsrfFile>,
     /// How long is waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<TimeoutFile>,
@@ -152,6 +155,19 @@ pub struct SessionFile {
     pub headers: BTreeMap<String, String>,
 }
 
+/// A token against forged requests. It is fetched before the first request that writes, and again where one is refused with
+/// the header's value `Required`. The cookies that come with it are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsrfFile {
+    /// The request whose answer has the token; it carries the header with the value `Fetch`.
+    pub request: RequestFile,
+    /// The header that has the token; by default `X-CSRF-Token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub header: Option<String>,
+}
+
 /// How long is waited.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -267,8 +283,9 @@ pub struct PagingFile {
     /// Of `number`: what the first page is; by default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<u32>,
-    /// Of `link` and `token`: the path in the body to the next page's address or token, `d/__next`. With `header`, the
-    /// links stand in the header `Link` (RFC 8288).
+    /// Of `link` and `token`: the path in the body to the next page's address or token, `data/next`. With `header`, the
+    /// links stand in the header `Link` (RFC 8288). By default, and of the format `odata` only, `d/__next` and
+    /// `@odata.nextLink`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub next: Option<String>,
@@ -302,6 +319,63 @@ pub enum EndWord {
     Empty,
     /// It has fewer records than a page may have.
     Short,
+}
+
+/// The stream about whose records a stream is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParentsFile {
+    /// The other stream. Where this one has no cursor, a pull of changes asks about those records that changed there.
+    #[schemars(length(min = 1))]
+    pub stream: String,
+    /// About how many of its records is asked at once: `${parents}`; by default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub batch: Option<u32>,
+    /// An expression over a record of the other stream. A batch ends where the next record gives another value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub same: Option<String>,
+    /// The field that takes the other stream's record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub into: Option<String>,
+    /// With `into`, and required where a batch is more than one record: an expression over the other stream's record that
+    /// gives what `by` gives for a record that belongs to it. A batch ends before a record whose key it has already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub key: Option<String>,
+    /// An expression over a record of this stream; by default as `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub by: Option<String>,
+}
+
+/// A stream whose records are joined to those of another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinFile {
+    /// The stream that is asked, with a request that names `parents`.
+    #[schemars(length(min = 1))]
+    pub stream: String,
+    /// The field that takes what it gives.
+    #[schemars(length(min = 1))]
+    pub into: String,
+    /// An expression over a record that gives what `by` gives for what belongs to it. Each value is asked about once a page;
+    /// a record without one gets nothing.
+    #[schemars(length(min = 1))]
+    pub key: String,
+    /// An expression over what is joined; by default as `key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub by: Option<String>,
+    /// Whether the field takes a list; by default it takes one record, and more than one is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub many: bool,
+    /// About how many records is asked at once; by default 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub batch: Option<u32>,
 }
 
 /// What tells how far a stream was read, so that the next pull asks for what changed since.

@@ -94,6 +94,18 @@ impl RequestPlan {
         Some(Self { method, path, query: query?, headers: headers?, body })
     }
 
+    /// Whether a template of it uses the variable at `index` of the names.
+    pub fn uses(&self, index: usize) -> bool {
+        let body = match &self.body {
+            None => false,
+            Some(Body::Json(tree)) => tree.uses(index),
+            Some(Body::Form(form)) => form.uses(index),
+        };
+        body || self.path.as_ref().is_some_and(|path| path.uses(index))
+            || self.query.uses(index)
+            || self.headers.uses(index)
+    }
+
     /// The request with its values filled in, behind `base`.
     ///
     /// # Errors

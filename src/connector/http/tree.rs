@@ -69,6 +69,16 @@ impl Tree {
         }
     }
 
+    /// Whether a template in it uses the variable at `index` of the names.
+    pub fn uses(&self, index: usize) -> bool {
+        match self {
+            Self::Value(_) => false,
+            Self::Template(template) => template.uses(index),
+            Self::List(items) => items.iter().any(|item| item.uses(index)),
+            Self::Map(members) => members.iter().any(|(_, tree)| tree.uses(index)),
+        }
+    }
+
     /// The tree with its values filled in.
     ///
     /// # Errors
@@ -100,6 +110,11 @@ impl Named {
             .map(|(name, text)| Some((name.clone(), checker.template(&path.key(name), text, names, secrecy)?)))
             .collect();
         compiled.into_iter().collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    /// Whether one of them uses the variable at `index` of the names.
+    pub fn uses(&self, index: usize) -> bool {
+        self.0.iter().any(|(_, template)| template.uses(index))
     }
 
     /// How many there are.

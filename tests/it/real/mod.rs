@@ -2,5 +2,6 @@
 //! leaves the whole module out.
 
 mod odata;
+mod sap;
 mod tryton;
 mod tryton_connection;

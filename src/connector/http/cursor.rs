@@ -1,0 +1,99 @@
+//! How far a stream was read: what a record tells of it, and what the next pull asks for.
+//!
+//! What does not live here: keeping it between two pulls (`sync`).
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde_json::{Value as Json, json};
+
+use super::client::Client;
+use super::manifest::{CursorFile, CursorWord};
+use crate::config::KeyPath;
+use crate::connector::check::{Checker, NAMES};
+use crate::expression::{Context, Expression, Fields};
+use crate::record::{Record, Value};
+
+/// What tells how far a stream was read.
+#[derive(Debug)]
+pub struct Cursor {
+    /// Over a record.
+    value: Expression,
+    /// What it gives.
+    kind: CursorWord,
+    /// How far a pull reaches back behind what was seen.
+    look_back: SignedDuration,
+}
+
+/// How far a stream was read: the highest cursor seen.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub enum Seen {
+    /// The instant of the last change.
+    Instant(Timestamp),
+    /// The row version of the last change.
+    Version(Decimal),
+}
+
+impl Cursor {
+    /// Compiles what a manifest says; nothing with a problem.
+    pub fn compile(checker: &mut Checker, at: &KeyPath, written: &CursorFile) -> Option<Self> {
+        let value = checker.expression(&at.key("value"), &written.value, Fields::Any, NAMES)?;
+        let look_back = written.look_back.map_or(Duration::from_mins(5), crate::config::values::Interval::duration);
+        let look_back = SignedDuration::try_from(look_back).unwrap_or(SignedDuration::MAX);
+        Some(Self { value, kind: written.r#as, look_back })
+    }
+
+    /// What a request asks for: the watermark, and a while before it.
+    ///
+    /// # Errors
+    /// Where the watermark is none of this stream's.
+    pub fn asked(&self, watermark: &Json) -> Result<Value, String> {
+        let text = watermark.as_str().unwrap_or_default();
+        let none = || format!("'{watermark}' is no place that this stream was read to; pull it in full");
+        Ok(match self.kind {
+            CursorWord::Version => Value::Number(text.parse().map_err(|_| none())?),
+            CursorWord::Instant => {
+                let at: Timestamp = text.parse().map_err(|_| none())?;
+                Value::Text(at.saturating_sub(self.look_back).map_err(|_| none())?.to_string())
+            }
+        })
+    }
+
+    /// How far a record says that the stream was read; nothing where it has no cursor.
+    ///
+    /// # Errors
+    /// Where the expression fails, or gives something else.
+    pub fn of(&self, record: &Record, client: &Client) -> Result<Option<Seen>, String> {
+        let names = [("settings", client.settings())];
+        let context = Context { record: record.fields.borrowed(), names: &names, zone: client.zone() };
+        let value = self.value.evaluate(&context).map_err(|error| error.to_string())?;
+        if value.is_empty() {
+            return Ok(None);
+        }
+        let value = value.into_value();
+        let seen = match (self.kind, &value) {
+            (CursorWord::Version, Value::Number(number)) => Some(Seen::Version(*number)),
+            (CursorWord::Version, Value::Text(text)) => text.parse().ok().map(Seen::Version),
+            (CursorWord::Instant, Value::Text(text)) => text.parse().ok().map(Seen::Instant),
+            _ => None,
+        };
+        match (seen, self.kind) {
+            (Some(seen), _) => Ok(Some(seen)),
+            (None, CursorWord::Version) => Err(format!("`{}` gives no number", self.value.source())),
+            (None, CursorWord::Instant) => {
+                Err(format!("`{}` gives no instant; make it one with instant()", self.value.source()))
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// As it is kept.
+    pub fn watermark(self) -> Json {
+        match self {
+            Self::Instant(at) => json!(at.to_string()),
+            Self::Version(version) => json!(version.to_string()),
+        }
+    }
+}

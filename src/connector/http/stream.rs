@@ -1,0 +1,81 @@
+//! A stream of pages as a connection has it: its request, how it is divided, and what belongs to its records.
+//!
+//! What does not live here: fetching it (`walk`, `pages`).
+
+use std::sync::Arc;
+
+use super::client::Client;
+use super::cursor::Cursor;
+use super::paging::Paging;
+use super::related::{JoinPlan, ParentsPlan};
+use super::request::RequestPlan;
+use super::tagged::Tagged;
+use super::tree::CURSOR;
+use crate::connector::format::group::Grouping;
+use crate::connector::reading::Reading;
+
+/// The variables of a stream's request.
+pub const NAMES: &[&str] = &["settings", CURSOR, "page", "parents"];
+
+/// Where `parents` stands among them.
+pub const PARENTS: usize = 3;
+
+/// A stream of pages, with the settings of a connection filled in.
+#[derive(Debug)]
+pub struct Pages {
+    /// The stream's name.
+    pub name: String,
+    /// What the pages come through.
+    pub client: Arc<Client>,
+    /// The request of a page.
+    pub request: Arc<RequestPlan>,
+    /// How it is divided.
+    pub paging: Option<Paging>,
+    /// What tells how far it was read.
+    pub cursor: Option<Arc<Cursor>>,
+    /// Which objects in records are values.
+    pub tagged: Option<Arc<Tagged>>,
+    /// How a page's records are read.
+    pub reading: Arc<Reading>,
+    /// The stream about whose records it is asked for.
+    pub parents: Option<Parents>,
+    /// What is joined to its records.
+    pub joins: Vec<Join>,
+    /// Which neighbours are folded into one record; the last of one page and the first of the next may be such.
+    pub group: Option<Grouping>,
+    /// The field by which its records are unfolded.
+    pub unfold: Option<String>,
+    /// Whether its request asks about records of another stream.
+    pub asks_about: bool,
+}
+
+/// What a stream is asked for about, with the settings of a connection filled in.
+#[derive(Debug)]
+pub struct Parents {
+    /// How.
+    pub plan: Arc<ParentsPlan>,
+    /// The other stream.
+    pub pages: Arc<Pages>,
+}
+
+/// What is joined to a stream, with the settings of a connection filled in.
+#[derive(Debug)]
+pub struct Join {
+    /// How.
+    pub plan: Arc<JoinPlan>,
+    /// The other stream.
+    pub pages: Arc<Pages>,
+}
+
+impl Pages {
+    /// Whether the stream can be asked for what changed: by a cursor of its own, or by that of the stream about whose records
+    /// it is asked for.
+    pub fn tells_changes(&self) -> bool {
+        self.cursor.is_some() || self.parents.as_ref().is_some_and(|parents| parents.pages.tells_changes())
+    }
+
+    /// Whether it is read by itself, and not only joined to others.
+    pub fn stands_alone(&self) -> bool {
+        !self.asks_about || self.parents.is_some()
+    }
+}
