@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use super::Answered;
 use super::output::Failure;
 use crate::config::{Config, Secret};
+use crate::connector::Tap;
 use crate::daemon::{Bridge, OpenError};
 use crate::store::SqlStore;
 
@@ -120,13 +121,23 @@ impl Call {
 impl Client {
     /// Has a command ask the daemon that has the configuration's store open, or the store itself where none has.
     pub(super) async fn with(config: &Config, command: impl AsyncFnOnce(&Self) -> Answered) -> Answered {
-        let client = match Self::daemon(&config.store.run_path(&config.daemon.run_directory))? {
-            Some(daemon) => daemon,
-            None => Self::here(config).await?,
-        };
+        match Self::daemon(&config.store.run_path(&config.daemon.run_directory))? {
+            Some(daemon) => command(&daemon).await,
+            None => Self::over(config, &Tap::default(), command).await,
+        }
+    }
+
+    /// Has a command ask the store itself, where the exchanges of a connection may be recorded or replayed.
+    pub(super) async fn over(config: &Config, tap: &Tap, command: impl AsyncFnOnce(&Self) -> Answered) -> Answered {
+        let client = Self::here(config, tap).await?;
         let answered = command(&client).await;
         client.close().await;
         answered
+    }
+
+    /// Whether a daemon on this machine has the configuration's store open.
+    pub(super) fn is_daemon_at(config: &Config) -> Result<bool, Failure> {
+        Ok(SqlStore::in_use(&config.store.run_path(&config.daemon.run_directory))?)
     }
 
     /// The daemon that has a store open, as it says itself in the file beside it; nothing where none has.
@@ -161,9 +172,9 @@ impl Client {
     }
 
     /// The store, opened by this process.
-    async fn here(config: &Config) -> Result<Self, Failure> {
+    async fn here(config: &Config, tap: &Tap) -> Result<Self, Failure> {
         let (stop, stopping) = watch::channel(false);
-        let bridge = Bridge::open(config.clone(), stopping).await.map_err(|error| match error {
+        let bridge = Bridge::open_over(config.clone(), stopping, tap).await.map_err(|error| match error {
             OpenError::Files(problems) => Failure::Problems(problems),
             error => Failure::failed(error.to_string()),
         })?;

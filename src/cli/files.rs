@@ -33,6 +33,11 @@ pub(super) fn load(named: Option<&Path>) -> Result<Config, Failure> {
     Ok(Config::load(&find(named)?, environment())?)
 }
 
+/// The configuration without any secret, for work without any system; each is `placeholder`.
+pub(super) fn load_without_secrets(named: Option<&Path>, placeholder: &str) -> Result<Config, Failure> {
+    Ok(Config::load_without_secrets(&find(named)?, environment(), placeholder)?)
+}
+
 /// Whether the configuration pulls an entity, or anything, from a connection; says what was probably meant.
 pub(super) fn known_sync(config: &Config, connection: &str, entity: Option<&str>) -> Result<(), Failure> {
     if config.connection(connection).is_none() {

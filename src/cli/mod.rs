@@ -28,6 +28,7 @@ mod status;
 mod store;
 mod sync;
 mod trace;
+mod traffic;
 mod when;
 
 use std::path::PathBuf;

@@ -7,8 +7,10 @@ use super::client::{Call, Client};
 use super::output::{Exit, counted};
 use super::page::{Page, Tone};
 use super::progress::Progress;
+use super::traffic::TrafficArguments;
 use super::{Answered, Context, files};
 use crate::api::control::{PreviewOutcome, PreviewRecord, PreviewRequest};
+use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub(super) struct PreviewArguments {
@@ -19,18 +21,20 @@ pub(super) struct PreviewArguments {
     /// At most so many records.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
+    #[command(flatten)]
+    traffic: TrafficArguments,
 }
 
 pub(super) async fn run(arguments: PreviewArguments, context: &Context) -> Answered {
-    let config = context.load()?;
-    files::known_sync(&config, &arguments.connection, Some(&arguments.entity))?;
-    Client::with(&config, async |client| preview(arguments, client, context).await).await
+    let known = |config: &Config| files::known_sync(config, &arguments.connection, Some(&arguments.entity));
+    let command = async |client: &Client| preview(&arguments, client, context).await;
+    arguments.traffic.with(context, &arguments.connection, known, command).await
 }
 
-async fn preview(arguments: PreviewArguments, client: &Client, context: &Context) -> Answered {
-    let PreviewArguments { connection, entity, limit } = arguments;
+async fn preview(arguments: &PreviewArguments, client: &Client, context: &Context) -> Answered {
+    let PreviewArguments { connection, entity, limit, .. } = arguments;
     let progress = Progress::begin(format!("reading {connection} {entity}"));
-    let request = PreviewRequest { connection, entity, limit };
+    let request = PreviewRequest { connection: connection.clone(), entity: entity.clone(), limit: *limit };
     let records: Vec<PreviewRecord> = client.ask(Call::post(&["preview"], &request)?.long()).await?;
     drop(progress);
     let rejected = records.iter().filter(|record| record.outcome == PreviewOutcome::Rejected).count();

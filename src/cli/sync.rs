@@ -9,9 +9,11 @@ use super::client::{Call, Client};
 use super::output::{Exit, Failure, counted};
 use super::page::{Cell, Page, Table, Tone};
 use super::progress::Progress;
+use super::traffic::TrafficArguments;
 use super::{Answered, Context, files, runs};
 use crate::api::admin::views::Listed;
 use crate::api::control::{SyncOutcome, SyncReport, SyncRequest};
+use crate::config::Config;
 use crate::store::{Run, RunState};
 
 /// How often the progress of a run is looked up.
@@ -24,34 +26,36 @@ pub(super) struct SyncArguments {
     /// One entity; by default every one that is pulled from the connection.
     entity: Option<String>,
     /// Read everything, so that what disappeared is noticed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "replay")]
     full: bool,
     /// Apply the mapping as it is to the source rows that are kept, without asking the ERP.
-    #[arg(long, conflicts_with = "full")]
+    #[arg(long, conflicts_with_all = ["full", "record", "replay"])]
     from_raw: bool,
     /// Say what would change, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    traffic: TrafficArguments,
 }
 
 pub(super) async fn run(arguments: SyncArguments, context: &Context) -> Answered {
-    let config = context.load()?;
-    files::known_sync(&config, &arguments.connection, arguments.entity.as_deref())?;
-    Client::with(&config, async |client| pull(arguments, client, context).await).await
+    let known = |config: &Config| files::known_sync(config, &arguments.connection, arguments.entity.as_deref());
+    let command = async |client: &Client| pull(&arguments, client, context).await;
+    arguments.traffic.with(context, &arguments.connection, known, command).await
 }
 
-async fn pull(arguments: SyncArguments, client: &Client, context: &Context) -> Answered {
-    let SyncArguments { connection, entity, full, from_raw, dry_run } = arguments;
-    let name = connection.clone();
-    let request = SyncRequest { connection, entity, full, from_raw, dry_run };
+async fn pull(arguments: &SyncArguments, client: &Client, context: &Context) -> Answered {
+    let SyncArguments { connection: name, full, from_raw, dry_run, .. } = arguments;
+    let (connection, entity) = (name.clone(), arguments.entity.clone());
+    let request = SyncRequest { connection, entity, full: *full, from_raw: *from_raw, dry_run: *dry_run };
     let call = Call::post(&["sync"], &request)?.long();
     let progress = Progress::begin(format!("pulling {name}"));
     let reports: Vec<SyncReport> = tokio::select! {
         reports = client.ask(call) => reports?,
-        never = watch(client, &name, &progress) => match never {},
+        never = watch(client, name, &progress) => match never {},
     };
     drop(progress);
-    context.output.say(&json!(reports), |page| show(&reports, dry_run, page));
+    context.output.say(&json!(reports), |page| show(&reports, *dry_run, page));
     Ok(exit(&reports))
 }
 

@@ -32,10 +32,25 @@ impl Config {
         Self::of_document(Document::load(path)?, env)
     }
 
+    /// Reads the configuration at `path` for work without any system: no secret is looked for, each is `placeholder`, and
+    /// there are no keys.
+    pub fn load_without_secrets(
+        path: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+        placeholder: &str,
+    ) -> Result<Self, Problems> {
+        Self::of_document_with(Document::load(path)?, env, Some(placeholder))
+    }
+
     /// Makes the configuration of a document with the environment over it.
-    pub fn of_document(
+    pub fn of_document(document: Document, env: impl IntoIterator<Item = (String, String)>) -> Result<Self, Problems> {
+        Self::of_document_with(document, env, None)
+    }
+
+    fn of_document_with(
         mut document: Document,
         env: impl IntoIterator<Item = (String, String)>,
+        placeholder: Option<&str>,
     ) -> Result<Self, Problems> {
         let variables: BTreeMap<String, String> = env.into_iter().collect();
         let schema = schema();
@@ -46,14 +61,23 @@ impl Config {
 
         let mut tree = document.content.clone();
         let mut warnings = Vec::new();
-        Secrets { document: &document, variables: &variables, problems: &mut problems, warnings: &mut warnings }
-            .resolve(&mut tree);
+        Secrets {
+            document: &document,
+            variables: &variables,
+            placeholder,
+            problems: &mut problems,
+            warnings: &mut warnings,
+        }
+        .resolve(&mut tree);
         problems.into_result()?;
 
         let mut config = Self::deserialize(&tree)
             .map_err(|error| Problems::from(document.problem(&KeyPath::root(), error.to_string())))?;
         let digest = blake3::hash(document.content.to_string().as_bytes()).to_hex().to_string();
         config.source = Source { document, digest, warnings };
+        if placeholder.is_some() {
+            config.keys.clear();
+        }
         config.check_keys()?;
         Ok(config)
     }
@@ -255,6 +279,8 @@ fn texts<'a>(entry: &'a Value, key: &str) -> Vec<(usize, &'a str)> {
 struct Secrets<'a> {
     document: &'a Document,
     variables: &'a BTreeMap<String, String>,
+    /// What is taken for every secret.
+    placeholder: Option<&'a str>,
     problems: &'a mut Problems,
     warnings: &'a mut Vec<Problem>,
 }
@@ -281,6 +307,10 @@ impl Secrets<'_> {
 
     fn replace(&mut self, path: &KeyPath, reference: &mut Value) {
         let (env, file) = (text(reference, "env"), text(reference, "file"));
+        if let Some(placeholder) = self.placeholder {
+            *reference = Secret::new(placeholder).into_tree();
+            return;
+        }
         let found = match (env, file, reference.as_str()) {
             (Some(variable), None, _) => (path.key("env"), self.of_variable(variable)),
             (None, Some(file), _) => {

@@ -18,6 +18,7 @@ use super::http::action::Execution;
 use super::http::auth::Vault;
 use super::http::client::Client;
 use super::http::stream::Pages;
+use super::http::traffic::{Described, Traffic};
 use super::offer::{Offer, Wanted};
 use super::outcome::{CreateClass, Created, Found};
 use super::probe::ProbeResult;
@@ -34,6 +35,7 @@ pub struct Connector {
     actions: BTreeMap<String, Action>,
     /// What requests go through, where the transport is HTTP.
     client: Option<Arc<Client>>,
+    traffic: Traffic,
     sightings: Arc<Sightings>,
 }
 
@@ -75,14 +77,29 @@ impl Connector {
         document: &Document,
         at: &KeyPath,
     ) -> Result<Self, Problems> {
+        Self::bind_over(manifest, connection, document, at, Traffic::Wire)
+    }
+
+    /// The same, and what becomes of exchanges over HTTP.
+    ///
+    /// # Errors
+    /// The same, and where a recording cannot be written, or is none of this connection.
+    pub fn bind_over(
+        manifest: &Arc<Manifest>,
+        connection: &Connection,
+        document: &Document,
+        at: &KeyPath,
+        traffic: Traffic,
+    ) -> Result<Self, Problems> {
         let path = at.key("settings");
         let settings = check_settings(&manifest.name, &manifest.settings, &connection.settings, document, &path)?;
         let zone = connection.time_zone.time_zone();
         let mut binder = Binder { settings: &settings, zone, document, at: &path, problems: Problems::default() };
         let client = manifest.http.as_ref().and_then(|plan| {
             let (with_secrets, secrets) = secrets(&settings, &connection.settings);
+            traffic.learn(&secrets);
             let vault = Vault::new(with_secrets, secrets);
-            binder.client(plan, vault, !manifest.actions.is_empty()).map(Arc::new)
+            binder.client(plan, vault, !manifest.actions.is_empty(), traffic.clone()).map(Arc::new)
         });
         let (mut streams, mut pages) = (BTreeMap::new(), BTreeMap::new());
         for (name, named) in &manifest.streams {
@@ -111,7 +128,19 @@ impl Connector {
             actions.extend(parts.map(|parts| (name.clone(), Action(Arc::new(parts)))));
         }
         binder.problems.into_result()?;
-        Ok(Self { manifest: Arc::clone(manifest), settings, streams, actions, client, sightings: Arc::default() })
+        if let Some(client) = &client {
+            let described = Described {
+                connection: &connection.name,
+                connector: &manifest.name,
+                manifest: &manifest.digest,
+                company: connection.company.as_deref(),
+                time_zone: connection.time_zone.to_string(),
+                address: client.base(),
+                settings: settings.to_json(),
+            };
+            traffic.bound(&described).map_err(|error| document.problem(&path, error.to_string()))?;
+        }
+        Ok(Self { manifest: Arc::clone(manifest), settings, streams, actions, client, traffic, sightings: Arc::default() })
     }
 
     /// The connector's manifest.
@@ -138,7 +167,12 @@ impl Connector {
     /// Where the directory cannot be read, something in it is no regular file, or there is no such stream.
     pub async fn offers(&self, stream: &str, wanted: &Wanted) -> Result<Vec<Offer>, ConnectorError> {
         match self.stream(stream)? {
-            Stream::Pages(pages) => Ok(vec![Offer::pages(stream, pages, wanted)]),
+            Stream::Pages(pages) => {
+                let traffic = self.traffic.clone();
+                let (name, after) = (stream.to_owned(), wanted.after.clone().filter(|_| pages.tells_changes()));
+                let after = blocking("a recording", move || traffic.place(&name, after)).await??;
+                Ok(vec![Offer::pages(stream, pages, after)])
+            }
             Stream::Files(source) => {
                 let mut look = self.look(source).await?;
                 if let Some(wait) = look.wait {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::file::FileError;
 use super::file::trouble::{Doing, explain};
 use super::format::ReadError;
+use super::http::traffic::TrafficError;
 
 /// Why a connection cannot be read from.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub enum ConnectorError {
     /// Something that is no identity of this stream's files was to be settled.
     #[error("{0} names no file of this stream")]
     ForeignIdentity(String),
+    /// A recording cannot be made or used.
+    #[error(transparent)]
+    Traffic(#[from] TrafficError),
     /// A part of the work ended without a result.
     #[error("{0} ended without a result")]
     Stopped(&'static str),

@@ -25,6 +25,7 @@ pub use catalog::Catalog;
 pub use compile::Manifest;
 pub use connection::{Action, Connector};
 pub use error::ConnectorError;
+pub use http::traffic::{HIDDEN, Recorder, Replay, Tap, Traffic, TrafficError};
 pub use manifest::{ManifestFile, Proof, SettingFile, SettingType, Transport};
 pub use offer::{Offer, Verify, Wanted};
 pub use outcome::{CreateClass, Created, Found};

@@ -46,8 +46,7 @@ pub(super) enum Origin {
 
 impl Offer {
     /// What a stream of pages offers: what changed behind a watermark, or everything.
-    pub(super) fn pages(name: &str, pages: &Arc<Pages>, wanted: &Wanted) -> Self {
-        let after = wanted.after.clone().filter(|_| pages.tells_changes());
+    pub(super) fn pages(name: &str, pages: &Arc<Pages>, after: Option<Json>) -> Self {
         // Pages shift while they are read, so a pull that broke off begins again.
         let begun = jiff::Timestamp::now().to_string();
         Self {

@@ -12,6 +12,7 @@ use super::control::Operated;
 use super::{scopes, targets};
 use crate::api::{self, ApiState};
 use crate::config::{Config, Problems, Secret};
+use crate::connector::Tap;
 use crate::orders::{Desk, Intake, Orders};
 use crate::publish::Notifier;
 use crate::queue::{Clock, Embedded, SystemClock, Wake};
@@ -80,7 +81,15 @@ impl Bridge {
     /// # Errors
     /// [`OpenError`]: every fault of every file, or what is wrong with the store.
     pub async fn open(config: Config, stop: watch::Receiver<bool>) -> Result<Arc<Self>, OpenError> {
-        let plan = Plan::load(&config).map_err(OpenError::Files)?;
+        Self::open_over(config, stop, &Tap::default()).await
+    }
+
+    /// The same, where the exchanges of a connection may be recorded or replayed.
+    ///
+    /// # Errors
+    /// The same, and what is wrong with the recording.
+    pub async fn open_over(config: Config, stop: watch::Receiver<bool>, tap: &Tap) -> Result<Arc<Self>, OpenError> {
+        let plan = Plan::load_over(&config, tap).map_err(OpenError::Files)?;
         let opened = Arc::new(SqlStore::open(&config.store.url, &OpenOptions::from(&config.store)).await?);
         let store: Arc<dyn Store> = Arc::<SqlStore>::clone(&opened);
         scopes::bring_up(&store, &plan.scopes).await?;

@@ -11,7 +11,7 @@ use super::schedule::Schedule;
 use super::scope::Scopes;
 use crate::config::values::Zone;
 use crate::config::{Config, Connection, Document, Guard, KeyPath, Problem, Problems, SyncSettings, suggest};
-use crate::connector::{Catalog, Connector};
+use crate::connector::{Catalog, Connector, Tap};
 use crate::mapping::{Mapping, Outbound, Setting};
 
 /// The action that hands an order over.
@@ -75,7 +75,15 @@ impl Plan {
     /// # Errors
     /// Every fault of every manifest and mapping, and whatever does not fit together, each with file, line and column.
     pub fn load(config: &Config) -> Result<Self, Problems> {
-        let mut loader = Loader { config, problems: Problems::default(), mappings: BTreeMap::new() };
+        Self::load_over(config, &Tap::default())
+    }
+
+    /// The same, where the exchanges of a connection may be recorded or replayed.
+    ///
+    /// # Errors
+    /// The same, and what is wrong with the recording.
+    pub fn load_over(config: &Config, tap: &Tap) -> Result<Self, Problems> {
+        let mut loader = Loader { config, tap, problems: Problems::default(), mappings: BTreeMap::new() };
         let plan = loader.load();
         loader.problems.into_result()?;
         Ok(plan)
@@ -98,6 +106,7 @@ impl Pull {
 
 struct Loader<'a> {
     config: &'a Config,
+    tap: &'a Tap,
     problems: Problems,
     /// Mapping files by name, read once.
     mappings: BTreeMap<String, Option<Arc<Mapping>>>,
@@ -131,7 +140,8 @@ impl Loader<'_> {
                 }
                 continue;
             };
-            match Connector::bind(manifest, connection, &config.source.document, &at) {
+            let traffic = self.tap.of(&connection.name);
+            match Connector::bind_over(manifest, connection, &config.source.document, &at, traffic) {
                 Ok(connector) => {
                     let link = Arc::new(Link::new(connection, connector));
                     plan.links.insert(connection.name.clone(), link);

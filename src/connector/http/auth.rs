@@ -204,7 +204,7 @@ impl Login {
                 super::client::address(&text)?
             }
         };
-        self.request.fill(&base, &context)
+        Ok(Request { login: true, ..self.request.fill(&base, &context)? })
     }
 
     /// What its answer is made into.

@@ -11,6 +11,7 @@ use super::compile::HttpPlan;
 use super::limit::Limit;
 use super::request::RequestPlan;
 use super::stream::{Join, Pages, Parents};
+use super::traffic::Traffic;
 use crate::connector::binder::Binder;
 use crate::connector::compile::{Named, StreamPlan};
 use crate::connector::probe::ProbeResult;
@@ -19,11 +20,13 @@ use crate::record::Map;
 
 impl Binder<'_> {
     /// The client of a connection, with or without actions; nothing with a problem.
-    pub fn client(&mut self, plan: &HttpPlan, vault: Vault, actions: bool) -> Option<Client> {
+    pub fn client(&mut self, plan: &HttpPlan, vault: Vault, actions: bool, traffic: Traffic) -> Option<Client> {
         let base = self.needed(&plan.base);
-        let proxy = plan.proxy.as_ref().map_or(Some(None), |word| self.value(word));
-        let ca = plan.ca.as_ref().map_or(Some(None), |word| self.value(word));
-        let certificate = plan.certificate.as_ref().map_or(Some(None), |word| self.value(word));
+        // Whoever replays a recording need not have the files of a way that is not gone.
+        let sent = !traffic.is_replayed();
+        let proxy = plan.proxy.as_ref().filter(|_| sent).map_or(Some(None), |word| self.value(word));
+        let ca = plan.ca.as_ref().filter(|_| sent).map_or(Some(None), |word| self.value(word));
+        let certificate = plan.certificate.as_ref().filter(|_| sent).map_or(Some(None), |word| self.value(word));
         let names = [("settings", self.settings)];
         let record = Map::default();
         let context = Context { record: (&record).into(), names: &names, zone: self.zone };
@@ -46,6 +49,7 @@ impl Binder<'_> {
             settings: self.settings.clone(),
             zone: self.zone.clone(),
             limit: Limit::new(&plan.allowed, actions),
+            traffic,
         };
         match Client::new(parts, Arc::clone(&plan.auth), plan.csrf.clone(), Arc::clone(&plan.judge)) {
             Ok(client) => Some(client),

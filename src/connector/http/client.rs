@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff as _;
@@ -23,6 +23,7 @@ use super::csrf::CsrfPlan;
 use super::limit::Limit;
 use super::manifest::Meaning;
 use super::request::Request;
+use super::traffic::{Exchange, Traffic};
 use crate::record::Value;
 
 /// The largest answer, in bytes; several pages are in memory at a time.
@@ -70,6 +71,8 @@ pub struct Parts {
     pub zone: TimeZone,
     /// How much the system allows.
     pub limit: Limit,
+    /// What becomes of exchanges.
+    pub traffic: Traffic,
 }
 
 /// One client per connection.
@@ -188,7 +191,9 @@ impl Client {
                 return Err(failure);
             }
             tracing::info!(error = %failure, wait = ?wait, "a request is tried again");
-            tokio::time::sleep(wait).await;
+            if !self.parts.traffic.is_replayed() {
+                tokio::time::sleep(wait).await;
+            }
         }
     }
 
@@ -231,6 +236,9 @@ impl Client {
     /// The proof of who a request comes from, and the number of the login it is of. Logs in where nobody has, or where the
     /// login of this number has expired; of several at a time only one.
     async fn proof(&self, expired: Option<u64>) -> Result<(Proof, u64), Failure> {
+        if self.parts.traffic.is_replayed() {
+            return Ok((Proof::default(), 0));
+        }
         let Some(login) = self.auth.login() else {
             let proof = self.auth.proof(&self.parts.vault, &self.parts.zone).map_err(Failure::Fatal)?;
             return Ok((proof, 0));
@@ -318,8 +326,24 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads its answer, whatever it is.
+    /// Sends a request and reads its answer, whatever it is; or does as if.
     async fn exchange(&self, request: &Request, proof: &Proof, urgency: Urgency) -> Result<Answer, Failure> {
+        let recorder = match &self.parts.traffic {
+            Traffic::Wire => return self.wire(request, self.headers_of(request)?, proof, urgency).await,
+            Traffic::Replayed(replay) => return replay.answer(request).await,
+            Traffic::Recorded(recorder) => recorder,
+        };
+        let headers = self.headers_of(request)?;
+        let (under_way, began) = (recorder.sends(), Instant::now());
+        let outcome = self.wire(request, headers.clone(), proof, urgency).await;
+        let (request, proof, took) = (request.clone(), proof.0.iter().cloned().collect(), began.elapsed());
+        let exchange = Exchange { request, headers, proof, outcome: outcome.clone(), took };
+        recorder.keep(under_way, exchange).await.map_err(|error| Failure::Fatal(error.to_string()))?;
+        outcome
+    }
+
+    /// The headers of a request, but for those that prove who it comes from.
+    fn headers_of(&self, request: &Request) -> Result<HeaderMap, Failure> {
         let mut headers = self.headers.clone();
         for (name, text) in &request.headers {
             let header = HeaderName::from_bytes(name.as_bytes())
@@ -329,14 +353,26 @@ impl Client {
             })?;
             headers.insert(header, value);
         }
+        if let Some((media_type, _)) = &request.body
+            && !headers.contains_key(CONTENT_TYPE)
+        {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        }
+        Ok(headers)
+    }
+
+    async fn wire(
+        &self,
+        request: &Request,
+        mut headers: HeaderMap,
+        proof: &Proof,
+        urgency: Urgency,
+    ) -> Result<Answer, Failure> {
         for (name, value) in &proof.0 {
             headers.insert(name, value.clone());
         }
         let mut builder = self.http.request(request.method.clone(), request.url.clone());
-        if let Some((media_type, body)) = &request.body {
-            if !headers.contains_key(CONTENT_TYPE) {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-            }
+        if let Some((_, body)) = &request.body {
             builder = builder.body(body.clone());
         }
         let mut turn = self.parts.limit.turn(urgency).await.map_err(|wait| {

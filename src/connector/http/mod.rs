@@ -20,5 +20,6 @@ pub mod related;
 pub mod request;
 pub mod stream;
 pub mod tagged;
+pub mod traffic;
 pub mod tree;
 pub mod walk;

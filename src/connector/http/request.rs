@@ -46,6 +46,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, with its media type.
     pub body: Option<(&'static str, Vec<u8>)>,
+    /// Whether it is a login, whose answer gives what proves who requests come from: little of it is recorded.
+    pub login: bool,
 }
 
 impl std::fmt::Debug for Request {
@@ -150,7 +152,7 @@ impl RequestPlan {
             Method::Delete => reqwest::Method::DELETE,
         };
         let headers = self.headers.fill(context).map_err(|error| error.to_string())?;
-        Ok(Request { method, url, headers, body })
+        Ok(Request { method, url, headers, body, login: false })
     }
 }
 
