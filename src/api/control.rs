@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Problems;
+use crate::connector::Survey;
 use crate::store::{Erasure, KnownPerson, Run, StoreError};
-use crate::sync::MapDiff;
+use crate::sync::{Change, FieldDifference, MapDiff};
 
 /// What an operator can have the daemon do.
 #[async_trait]
@@ -38,6 +39,9 @@ pub trait Control: Send + Sync {
 
     /// Tries every connection.
     async fn probe(&self) -> Vec<Check>;
+
+    /// Tries a connection out, stream by stream.
+    async fn survey(&self, request: ProbeRequest) -> Result<Survey, ControlError>;
 
     /// Drops what is beyond its retention, in small steps.
     async fn prune(&self) -> Result<Vec<Pruned>, ControlError>;
@@ -116,6 +120,14 @@ pub enum SyncOutcome {
     Failed,
 }
 
+/// Which connection to try out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// The connection.
+    pub connection: String,
+}
+
 /// Which records to show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -146,12 +158,17 @@ pub struct PreviewRecord {
     /// The canonical content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapped: Option<Value>,
-    /// Why it is rejected.
+    /// Why it would not be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The canonical content that is stored now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Value>,
+    /// What a pull would do with it.
+    pub change: Change,
+    /// In what the stored content and the mapped one differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<FieldDifference>,
 }
 
 /// What a mapping makes of a record.

@@ -1,15 +1,22 @@
-//! `tradebridge connector`: what connectors there are, and what one can do, needs and is verified against.
+//! `tradebridge connector`: what connectors there are, what one can do, needs and is verified against, and trying out a
+//! connection.
 //!
-//! What does not live here: whether a connection works (`check`).
+//! What does not live here: whether all connections work (`check`).
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::files;
+use super::client::{Call, Client};
 use super::output::Exit;
-use super::page::{Cell, Page, Table};
-use super::{Answered, Context};
-use crate::connector::{Catalog, CreateClass, Manifest, Proof, SettingFile, SettingType, Transport};
+use super::page::{Cell, Page, Table, Tone};
+use super::progress::Progress;
+use super::traffic::TrafficArguments;
+use super::{Answered, Context, files};
+use crate::api::control::ProbeRequest;
+use crate::config::Config;
+use crate::connector::{
+    Catalog, CreateClass, Manifest, Proof, SettingFile, SettingType, Survey, SurveyResult, Transport,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConnectorCommand {
@@ -20,6 +27,16 @@ pub(super) enum ConnectorCommand {
         /// The connector's name.
         name: String,
     },
+    /// Try a connection out: log in, read a page of each stream, and say what the system refuses.
+    Probe(ProbeArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProbeArguments {
+    /// The connection.
+    connection: String,
+    #[command(flatten)]
+    traffic: TrafficArguments,
 }
 
 /// A connector in a list.
@@ -68,6 +85,9 @@ struct Action<'a> {
 }
 
 pub(super) fn run(command: &ConnectorCommand, context: &Context) -> Answered {
+    if let ConnectorCommand::Probe(arguments) = command {
+        return super::wait(probe(arguments, context));
+    }
     let config = context.load()?;
     let catalog = Catalog::load(&config.connectors)?;
     match command {
@@ -90,8 +110,77 @@ pub(super) fn run(command: &ConnectorCommand, context: &Context) -> Answered {
             let shown = shown(manifest);
             context.output.say(&shown, |page| show(&shown, page));
         }
+        ConnectorCommand::Probe(_) => {}
     }
     Ok(Exit::Done)
+}
+
+async fn probe(arguments: &ProbeArguments, context: &Context) -> Answered {
+    let connection = &arguments.connection;
+    let known = |config: &Config| files::known_sync(config, connection, None);
+    let command = async |client: &Client| {
+        let progress = Progress::begin(format!("trying {connection}"));
+        let request = ProbeRequest { connection: connection.clone() };
+        let survey: Survey = client.ask(Call::post(&["probe"], &request)?.long()).await?;
+        drop(progress);
+        context.output.say(&survey, |page| surveyed(connection, &survey, page));
+        Ok(if survey.is_well() { Exit::Done } else { Exit::Failed })
+    };
+    arguments.traffic.with(context, connection, known, command).await
+}
+
+fn surveyed(connection: &str, survey: &Survey, page: &mut Page) {
+    let at = survey.address.as_ref().map(|address| format!(" at {address}")).unwrap_or_default();
+    page.heading(format!("{connection}{at}"));
+    let what = if survey.address.is_some() { "rows" } else { "files" };
+    let mut table = Table::new(&["stream", "result", "ms", what, "cursor"]).numbers(&[2, 3]).whole(&[0, 4]);
+    for stream in &survey.streams {
+        let (tone, word) = match stream.result {
+            SurveyResult::Read => (Tone::Good, "can be read"),
+            SurveyResult::Joined => (Tone::Dim, "joined"),
+            SurveyResult::Denied => (Tone::Bad, "permission missing"),
+            SurveyResult::Unreachable => (Tone::Bad, "not reachable"),
+            SurveyResult::Failed => (Tone::Bad, "failed"),
+            SurveyResult::NotTried => (Tone::Warn, "not tried"),
+        };
+        let cursor = match (&stream.cursor, stream.tells_changes) {
+            (Some(cursor), _) => cursor.as_str().map_or_else(|| cursor.to_string(), str::to_owned),
+            (None, true) if stream.result == SurveyResult::Read => "none in this page".to_owned(),
+            (None, false) if stream.rows.is_some() => "has none".to_owned(),
+            _ => String::new(),
+        };
+        let count = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+        table.row([
+            Cell::from(&stream.stream),
+            Cell::toned(tone, word),
+            Cell::from(count(stream.milliseconds)),
+            Cell::from(count(stream.rows.or(stream.files))),
+            Cell::from(cursor),
+        ]);
+    }
+    page.table(&table);
+    let known = survey.streams.iter().filter_map(|stream| Some((&stream.stream, stream.message.as_ref()?)));
+    for (stream, message) in known {
+        page.toned(Tone::Strong, format!("{stream}: ")).line(message);
+    }
+    for problem in &survey.problems {
+        page.toned_line(Tone::Bad, problem);
+    }
+    if survey.address.is_none() {
+        return;
+    }
+    page.toned(Tone::Strong, "limit: ");
+    if survey.limits.is_empty() {
+        page.line("none is known: neither the manifest nor the answers tell one");
+    }
+    let left = survey.limits.iter().map(|limit| match limit.of {
+        Some(of) => format!("{} of {of} requests left in {} s", limit.left, limit.seconds),
+        None => format!("{} requests left for {} s, by the system's own words", limit.left, limit.seconds),
+    });
+    let left: Vec<String> = left.collect();
+    if !left.is_empty() {
+        page.line(left.join("; "));
+    }
 }
 
 fn listed(manifest: &Manifest) -> Listed<'_> {

@@ -9,6 +9,7 @@ use console::Style;
 use serde_json::Value as Json;
 
 use crate::config::Problems;
+use crate::sync::FieldDifference;
 
 /// The narrowest a column is cut to.
 const NARROWEST: usize = 6;
@@ -229,10 +230,8 @@ impl Page {
     }
 
     /// What differs between two records, field by field: what was, and what is to be.
-    pub(super) fn changes(&mut self, indent: usize, before: &Json, after: &Json) -> &mut Self {
-        let mut changes = Vec::new();
-        differ("", Some(before), Some(after), &mut changes);
-        for (field, before, after) in changes {
+    pub(super) fn changes(&mut self, indent: usize, changes: &[FieldDifference]) -> &mut Self {
+        for FieldDifference { field, before, after } in changes {
             self.toned(Tone::Plain, format!("{:indent$}{field}: ", ""));
             match before {
                 Some(before) => self.toned(Tone::Bad, before).toned(Tone::Plain, " → "),
@@ -274,26 +273,6 @@ fn lay_out(value: &Json, indent: usize, at: usize, fit: usize, text: &mut String
     }
     text.push_str(&" ".repeat(indent));
     text.push(close);
-}
-
-/// A field that differs: its dotted name, what it was and what it is to be.
-type Changed<'a> = (String, Option<&'a Json>, Option<&'a Json>);
-
-fn differ<'a>(at: &str, before: Option<&'a Json>, after: Option<&'a Json>, changes: &mut Vec<Changed<'a>>) {
-    if before == after {
-        return;
-    }
-    let name = |field: &str| if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") };
-    if let (Some(Json::Object(old)), Some(Json::Object(new))) = (before, after) {
-        for (field, value) in old {
-            differ(&name(field), Some(value), new.get(field), changes);
-        }
-        for (field, value) in new.iter().filter(|(field, _)| !old.contains_key(*field)) {
-            differ(&name(field), None, Some(value), changes);
-        }
-        return;
-    }
-    changes.push((at.to_owned(), before, after));
 }
 
 /// The text with whatever would command the terminal written out. Line ends are kept where `lines` allows them.
@@ -379,7 +358,7 @@ mod tests {
         let mut page = Page::new(false, None);
         let before = serde_json::json!({ "name": "A", "terms": { "days": 30, "code": "30" }, "vat": "NL" });
         let after = serde_json::json!({ "name": "A", "terms": { "days": 14, "code": "30" }, "language": "nl" });
-        page.changes(2, &before, &after);
+        page.changes(2, &crate::sync::differences(Some(&before), Some(&after)));
         assert_eq!(page.text(), "  terms.days: 30 → 14\n  vat: \"NL\" → nothing\n  language: nothing → \"nl\"\n");
     }
 

@@ -11,6 +11,7 @@ use super::traffic::TrafficArguments;
 use super::{Answered, Context, files};
 use crate::api::control::{PreviewOutcome, PreviewRecord, PreviewRequest};
 use crate::config::Config;
+use crate::sync::Change;
 
 #[derive(Debug, Args)]
 pub(super) struct PreviewArguments {
@@ -48,23 +49,33 @@ async fn preview(arguments: &PreviewArguments, client: &Client, context: &Contex
 }
 
 fn show(record: &PreviewRecord, page: &mut Page) {
-    let (tone, word) = match record.outcome {
-        PreviewOutcome::Part => match (&record.stored, &record.mapped) {
-            (None, _) => (Tone::Good, "new"),
-            (stored, mapped) if stored == mapped => (Tone::Dim, "unchanged"),
-            _ => (Tone::Good, "changed"),
-        },
-        PreviewOutcome::Skipped => (Tone::Dim, "skipped: the mapping leaves it out"),
-        PreviewOutcome::Deleted => (Tone::Warn, "deleted"),
-        PreviewOutcome::Rejected => (Tone::Bad, "rejected"),
+    let (tone, word) = match (record.outcome, record.change) {
+        (PreviewOutcome::Rejected, _) => (Tone::Bad, "rejected"),
+        (PreviewOutcome::Skipped, Change::Deleted) => {
+            (Tone::Warn, "would be deleted: it is stored, and the mapping leaves it out")
+        }
+        (PreviewOutcome::Skipped, _) => (Tone::Dim, "skipped: the mapping leaves it out"),
+        (_, Change::Deleted) => (Tone::Warn, "would be deleted"),
+        (PreviewOutcome::Deleted, _) => (Tone::Dim, "deleted; nothing is stored of it"),
+        (_, Change::New) => (Tone::Good, "new"),
+        (_, Change::Changed) => (Tone::Good, "changed"),
+        (_, Change::Unchanged | Change::Nothing) => (Tone::Dim, "unchanged"),
     };
     page.toned(Tone::Strong, format!("{}: ", record.place)).toned_line(tone, word);
     page.toned_line(Tone::Dim, "  source").json(4, &without_nulls(&record.source));
     if let Some(mapped) = &record.mapped {
         page.toned_line(Tone::Dim, "  mapped").json(4, mapped);
     }
-    if let (Some(stored), Some(mapped)) = (&record.stored, &record.mapped) {
-        page.changes(4, stored, mapped);
+    match record.change {
+        Change::Changed => {
+            page.toned_line(Tone::Dim, "  differences: stored → mapped").changes(4, &record.differences);
+        }
+        Change::Deleted => {
+            if let Some(stored) = &record.stored {
+                page.toned_line(Tone::Dim, "  stored").json(4, stored);
+            }
+        }
+        Change::New | Change::Unchanged | Change::Nothing => {}
     }
     if let Some(reason) = &record.reason {
         page.toned_line(Tone::Bad, format!("  {reason}"));

@@ -13,6 +13,7 @@ use super::when::{ago, clock, length};
 use super::{Answered, Context};
 use crate::api::admin::views::{Because, Listed, RejectedRecord, RunDetail, StagedDifference};
 use crate::store::{Operation, Run, RunState};
+use crate::sync::differences;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RunsCommand {
@@ -200,7 +201,7 @@ fn staged(difference: &StagedDifference, page: &mut Page) {
     page.cell(&what).line(format!(" {}~{}{part}", difference.company, difference.number));
     match (&difference.before, &difference.after) {
         (Some(before), Some(after)) => {
-            page.changes(4, before, after);
+            page.changes(4, &differences(Some(before), Some(after)));
         }
         (Some(only), None) | (None, Some(only)) => {
             page.json(4, only);

@@ -13,6 +13,7 @@ use super::when::{ago, clock, length};
 use super::{Answered, Context};
 use crate::api::admin::traced::{AsOf, Knowledge, Trace, TracedVersion};
 use crate::publish::{Ended, Ending};
+use crate::sync::differences;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -201,7 +202,7 @@ fn version(version: &TracedVersion, newer: Option<&Knowledge>, page: &mut Page) 
         }
         Some((newer, Some(later))) => {
             page.toned_line(Tone::Warn, format!("  other than {}:", words(newer)));
-            page.changes(4, &version.content, &later.content);
+            page.changes(4, &differences(Some(&version.content), Some(&later.content)));
         }
         Some((newer, None)) => {
             page.toned_line(Tone::Warn, format!("  not in {}", words(newer)));

@@ -140,7 +140,15 @@ impl Connector {
             };
             traffic.bound(&described).map_err(|error| document.problem(&path, error.to_string()))?;
         }
-        Ok(Self { manifest: Arc::clone(manifest), settings, streams, actions, client, traffic, sightings: Arc::default() })
+        Ok(Self {
+            manifest: Arc::clone(manifest),
+            settings,
+            streams,
+            actions,
+            client,
+            traffic,
+            sightings: Arc::default(),
+        })
     }
 
     /// The connector's manifest.
@@ -255,10 +263,7 @@ impl Connector {
     /// answers.
     pub async fn probe(&self) -> Vec<ProbeResult> {
         if let (Some(client), Some(plan)) = (&self.client, &self.manifest.http) {
-            let first = self.streams.iter().find_map(|(name, stream)| match stream {
-                Stream::Pages(pages) if pages.stands_alone() => Some((name.as_str(), pages)),
-                Stream::Pages(_) | Stream::Files(_) => None,
-            });
+            let first = self.pages().find(|(_, pages)| pages.stands_alone());
             return vec![super::http::bind::probe(client, plan, first).await];
         }
         let mut needs = Needs::default();
@@ -276,6 +281,19 @@ impl Connector {
             needs.0.into_iter().map(|(path, need)| need.probe(&path)).collect::<Vec<_>>()
         });
         probed.await.unwrap_or_else(|error| vec![ProbeResult::failed(error.to_string())])
+    }
+
+    /// What requests go through, where the transport is HTTP.
+    pub(super) fn client(&self) -> Option<&Arc<Client>> {
+        self.client.as_ref()
+    }
+
+    /// The streams of pages.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (&str, &Arc<Pages>)> {
+        self.streams.iter().filter_map(|(name, stream)| match stream {
+            Stream::Pages(pages) => Some((name.as_str(), pages)),
+            Stream::Files(_) => None,
+        })
     }
 
     /// What the connection can do under this name, such as `order`.

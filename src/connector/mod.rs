@@ -18,6 +18,7 @@ mod outcome;
 mod probe;
 mod reading;
 mod settings;
+mod survey;
 mod word;
 mod writing;
 
@@ -25,8 +26,10 @@ pub use catalog::Catalog;
 pub use compile::Manifest;
 pub use connection::{Action, Connector};
 pub use error::ConnectorError;
+pub use http::budget::Headroom;
 pub use http::traffic::{HIDDEN, Recorder, Replay, Tap, Traffic, TrafficError};
 pub use manifest::{ManifestFile, Proof, SettingFile, SettingType, Transport};
 pub use offer::{Offer, Verify, Wanted};
 pub use outcome::{CreateClass, Created, Found};
 pub use probe::ProbeResult;
+pub use survey::{StreamSurvey, Survey, SurveyResult};

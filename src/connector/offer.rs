@@ -58,6 +58,20 @@ impl Offer {
         }
     }
 
+    /// Opens it for its first records: no page is fetched before its records are wanted. Blocking, on a thread of the runtime.
+    ///
+    /// # Errors
+    /// As of [`Offer::open`].
+    pub fn open_sparingly(&self) -> Result<Box<dyn Reader>, ConnectorError> {
+        match &self.origin {
+            Origin::File { .. } => Ok(self.open()?.0),
+            Origin::Pages { pages, after } => {
+                let opened = pages.open_sparingly(&tokio::runtime::Handle::current(), after.as_ref());
+                Ok(opened.map_err(unopened)?)
+            }
+        }
+    }
+
     /// Opens it. Blocking, on a thread of the runtime.
     ///
     /// # Errors
@@ -73,11 +87,14 @@ impl Offer {
                 Ok((reader, Box::new(move || file.verify().map(|()| None).map_err(|error| error.to_string()))))
             }
             Origin::Pages { pages, after } => {
-                let (reader, watermark) = pages
-                    .open(&tokio::runtime::Handle::current(), after.as_ref())
-                    .map_err(|message| ReadError::Fatal { place: Place::default(), message, hint: None })?;
+                let (reader, watermark) =
+                    pages.open(&tokio::runtime::Handle::current(), after.as_ref()).map_err(unopened)?;
                 Ok((reader, Box::new(move || Ok(watermark()))))
             }
         }
     }
+}
+
+fn unopened(message: String) -> ReadError {
+    ReadError::Fatal { place: Place::default(), message, hint: None }
 }

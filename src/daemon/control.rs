@@ -9,9 +9,11 @@ use super::bridge::{Bridge, name_of};
 use super::health;
 use crate::api::control::{
     Check, ConnectionStatus, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewOutcome,
-    PreviewRecord, PreviewRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
+    PreviewRecord, PreviewRequest, ProbeRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest,
+    SyncStatus,
 };
 use crate::config::{self, Config, Document, suggest};
+use crate::connector::Survey;
 use crate::mapping::{Mapping, Outcome};
 use crate::queue::Queue as _;
 use crate::store::{Run, RunFilter, RunState};
@@ -63,6 +65,15 @@ impl Control for Operated {
 
     async fn probe(&self) -> Vec<Check> {
         self.0.probe().await
+    }
+
+    async fn survey(&self, request: ProbeRequest) -> Result<Survey, ControlError> {
+        let plan = self.0.plan();
+        let names = || suggest::one_of(plan.links.keys().map(String::as_str));
+        let link = plan.links.get(&request.connection).ok_or_else(|| {
+            ControlError::NotFound(format!("there is no connection '{}'; there are {}", request.connection, names()))
+        })?;
+        Ok(link.connector.survey().await)
     }
 
     async fn prune(&self) -> Result<Vec<Pruned>, ControlError> {
@@ -291,16 +302,17 @@ fn report(pull: &Pull, pulled: Result<Vec<Pulled>, SyncError>, dry_run: bool) ->
 }
 
 fn shown(previewed: Previewed) -> PreviewRecord {
-    let Previewed { place, source, outcome, stored } = previewed;
-    let blank = PreviewRecord { place, source, outcome: PreviewOutcome::Skipped, mapped: None, reason: None, stored };
-    match outcome {
+    let Previewed { place, source, outcome, stored, change, differences, refused } = previewed;
+    let (outcome, mapped, reason) = match outcome {
         Ok(Outcome::Part(part)) => {
-            PreviewRecord { outcome: PreviewOutcome::Part, mapped: Some(part.content.value()), ..blank }
+            let outcome = if refused.is_some() { PreviewOutcome::Rejected } else { PreviewOutcome::Part };
+            (outcome, Some(part.content.value()), refused)
         }
-        Ok(Outcome::Skipped) => blank,
-        Ok(Outcome::Deleted) => PreviewRecord { outcome: PreviewOutcome::Deleted, ..blank },
-        Err(reason) => PreviewRecord { outcome: PreviewOutcome::Rejected, reason: Some(reason), ..blank },
-    }
+        Ok(Outcome::Skipped) => (PreviewOutcome::Skipped, None, None),
+        Ok(Outcome::Deleted) => (PreviewOutcome::Deleted, None, None),
+        Err(reason) => (PreviewOutcome::Rejected, None, Some(reason)),
+    };
+    PreviewRecord { place, source, outcome, mapped, reason, stored, change, differences }
 }
 
 fn refused(error: SyncError) -> ControlError {

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::differences::{FieldDifference, differences};
 use super::error::SyncError;
 use super::from_raw::{LOOKUP, Portion, portions, rejected_record};
 use super::raw;
@@ -203,9 +204,7 @@ impl Comparison<'_> {
                 let (before, after) = (Some(Json::from(key.clone())), Some(Json::from(name(&new, &number))));
                 self.note(FieldChange { key: key.clone(), field: KEY.to_owned(), before, after });
             }
-            let mut fields = Vec::new();
-            differing("", content.as_ref(), Some(&part.content.value()), &mut fields);
-            for (field, before, after) in fields {
+            for FieldDifference { field, before, after } in differences(content.as_ref(), Some(&part.content.value())) {
                 self.note(FieldChange { key: key.clone(), field, before, after });
             }
         }
@@ -282,27 +281,6 @@ fn name(key: &Key, part: &str) -> String {
     if part.is_empty() { key.to_string() } else { format!("{key} {part}") }
 }
 
-/// The fields in which two contents differ, records within them field by field.
-fn differing(
-    within: &str,
-    before: Option<&Json>,
-    after: Option<&Json>,
-    changes: &mut Vec<(String, Option<Json>, Option<Json>)>,
-) {
-    if before == after {
-        return;
-    }
-    if let (Some(Json::Object(old)), Some(Json::Object(new))) = (before, after) {
-        let added = new.keys().filter(|name| !old.contains_key(*name));
-        for name in old.keys().chain(added) {
-            let path = if within.is_empty() { name.clone() } else { format!("{within}.{name}") };
-            differing(&path, old.get(name), new.get(name), changes);
-        }
-        return;
-    }
-    changes.push((within.to_owned(), before.cloned(), after.cloned()));
-}
-
 /// Examples of all fields by turns.
 fn chosen(examples: BTreeMap<String, Vec<FieldChange>>) -> Vec<FieldChange> {
     let mut turns: Vec<_> = examples.into_values().map(Vec::into_iter).collect();
@@ -320,21 +298,7 @@ fn chosen(examples: BTreeMap<String, Vec<FieldChange>>) -> Vec<FieldChange> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn fields_are_told_apart_down_to_records_and_lists_are_one() {
-        let before = json!({"name": "a", "address": {"city": "X", "street": "S"}, "groups": ["1"], "gone": 1});
-        let after =
-            json!({"address": {"city": "Y", "street": "S"}, "groups": ["1", "2"], "name": "a", "new": {"x": 1}});
-        let mut changes = Vec::new();
-        differing("", Some(&before), Some(&after), &mut changes);
-        let fields: Vec<&str> = changes.iter().map(|(field, _, _)| field.as_str()).collect();
-        assert_eq!(fields, ["address.city", "groups", "gone", "new"]);
-        assert_eq!(changes[3].2, Some(json!({"x": 1})));
-    }
 
     #[test]
     fn examples_are_of_every_field_before_there_are_more_of_one() {

@@ -3,6 +3,7 @@
 //! What does not live here: reading records (`connector`), turning them into parts (`mapping`), keeping them
 //! (`store`), and what follows from a change (`publish`, `orders`).
 
+mod differences;
 mod draft;
 mod erased;
 mod error;
@@ -14,6 +15,7 @@ mod lease;
 mod map_diff;
 mod page;
 mod plan;
+mod preview;
 mod prices;
 mod progress;
 mod pull;
@@ -23,6 +25,7 @@ mod schedule;
 mod scope;
 mod validity;
 
+pub use differences::{FieldDifference, differences};
 pub use erased::erase_rows;
 pub use error::SyncError;
 pub use guard::{Verdict, judge};
@@ -30,7 +33,8 @@ pub use keyed::{Keyed, Keyer};
 pub use lease::Held;
 pub use map_diff::{FieldChange, MapDiff, Refusal, map_diff};
 pub use plan::{Link, ORDER_ACTION, OrderRoute, Plan, Pull};
-pub use pull::{Previewed, Pulled, Puller};
+pub use preview::{Change, Previewed};
+pub use pull::{Pulled, Puller};
 pub use run::{Ended, Job, approve, finish, refuse};
 pub use schedule::{Due, Schedule};
 pub use scope::{Scopes, ShopScope, digest as scope_digest};

@@ -1,6 +1,6 @@
 //! A pull: whatever a stream offers now is read, a run each; and what one would come to, without storing.
 //!
-//! What does not live here: when (`schedule`), and a single run (`run`).
+//! What does not live here: when (`schedule`), a single run (`run`), and a look at the first records (`preview`).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,6 @@ use super::plan::{Plan, Pull};
 use super::run::{Ended, Job, approve, finish, refuse};
 use crate::connector::format::Reader;
 use crate::connector::{Offer, Verify, Wanted};
-use crate::mapping::Outcome;
-use crate::model::Key;
 use crate::store::{Lease, Run, RunFilter, RunState, Source, SourceId, Store};
 
 /// What was read is remembered this long after it has gone.
@@ -38,19 +36,6 @@ pub struct Pulled {
     pub source: String,
     /// The run.
     pub run: Run,
-}
-
-/// A record as it is read and mapped, with what is stored of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Previewed {
-    /// Where it stands.
-    pub place: String,
-    /// As it was read.
-    pub source: Json,
-    /// What becomes of it: a part, nothing, a deletion, or the reason why it is rejected.
-    pub outcome: Result<Outcome, String>,
-    /// The stored content under its key.
-    pub stored: Option<Json>,
 }
 
 impl Puller {
@@ -157,52 +142,6 @@ impl Puller {
             pulled.push(Pulled { source: name, run });
         }
         Ok(pulled)
-    }
-
-    /// The first records that the stream offers, mapped and beside what is stored; nothing is written.
-    ///
-    /// # Errors
-    /// Where the stream cannot be read.
-    pub async fn preview(&self, pull: &Pull, limit: usize) -> Result<Vec<Previewed>, SyncError> {
-        let mut previewed = Vec::new();
-        for offer in pull.link.connector.offers(&pull.mapping.stream, &Wanted::default()).await? {
-            if previewed.len() >= limit {
-                break;
-            }
-            let (mapping, setting) = (Arc::clone(&pull.mapping), pull.link.setting.clone());
-            let wanted = limit - previewed.len();
-            let records = tokio::task::spawn_blocking(move || {
-                let (mut reader, _verify) = offer.open()?;
-                let mut records = Vec::new();
-                while records.len() < wanted
-                    && let Some(taken) = keyed::next(reader.as_mut())?
-                {
-                    records.push(match taken {
-                        Err((place, reason)) => (place, Json::Null, Err(reason)),
-                        Ok(record) => {
-                            let outcome = mapping.apply(&record.fields, &setting).map_err(|r| r.to_string());
-                            (record.place, record.fields.to_json(), outcome)
-                        }
-                    });
-                }
-                Ok::<_, SyncError>(records)
-            })
-            .await
-            .map_err(|_| SyncError::Stopped("the preview"))??;
-            for (place, source, outcome) in records {
-                let stored = match &outcome {
-                    Ok(Outcome::Part(part)) => {
-                        let key = Key::new(part.company.clone(), part.identity.number.clone());
-                        let parts = self.store.parts(pull.mapping.kind.entity(), &[key]).await?;
-                        let same = |p: &crate::store::Part| p.kind == pull.mapping.kind && p.part == part.identity.part;
-                        parts.into_iter().find(same).map(|p| p.content)
-                    }
-                    _ => None,
-                };
-                previewed.push(Previewed { place: place.to_string(), source, outcome, stored });
-            }
-        }
-        Ok(previewed)
     }
 
     /// Applies a held run, once no other run of its source is under way.

@@ -19,6 +19,7 @@ const ROUTES: [(&str, &str); 28] = [
     ("POST", "/admin/v1/preview"),
     ("POST", "/admin/v1/reload"),
     ("POST", "/admin/v1/check"),
+    ("POST", "/admin/v1/probe"),
     ("GET", "/admin/v1/status"),
     ("GET", "/admin/v1/runs"),
     ("GET", "/admin/v1/runs/x"),

@@ -27,6 +27,7 @@ pub fn router(_state: &ApiState) -> Router<ApiState> {
         .route("/preview", post(work::preview))
         .route("/reload", post(work::reload))
         .route("/check", post(work::check))
+        .route("/probe", post(work::probe))
         .route("/status", get(work::status))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))

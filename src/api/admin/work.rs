@@ -9,9 +9,10 @@ use super::body::Body;
 use super::error::AdminError;
 use super::views::{OrdersInState, Overview, RejectedCount};
 use crate::api::control::{
-    Check, MapDiffRequest, PreviewRecord, PreviewRequest, ReloadReport, Status, SyncReport, SyncRequest,
+    Check, MapDiffRequest, PreviewRecord, PreviewRequest, ProbeRequest, ReloadReport, Status, SyncReport, SyncRequest,
 };
 use crate::api::state::ApiState;
+use crate::connector::Survey;
 use crate::store::{OrderCount, Run, RunFilter, RunState};
 use crate::sync::MapDiff;
 
@@ -48,6 +49,13 @@ pub(super) async fn reload(State(state): State<ApiState>) -> Result<Json<ReloadR
 
 pub(super) async fn check(State(state): State<ApiState>) -> Json<Vec<Check>> {
     Json(state.control.probe().await)
+}
+
+pub(super) async fn probe(
+    State(state): State<ApiState>,
+    Body(request): Body<ProbeRequest>,
+) -> Result<Json<Survey>, AdminError> {
+    Ok(Json(state.control.survey(request).await?))
 }
 
 pub(super) async fn status(State(state): State<ApiState>) -> Result<Json<Overview>, AdminError> {

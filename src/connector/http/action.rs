@@ -180,6 +180,7 @@ impl<'a> Execution<'a> {
                     failure @ (Failure::Unreachable(_)
                     | Failure::Limited { .. }
                     | Failure::Unauthorised(_)
+                    | Failure::Forbidden(_)
                     | Failure::Fatal(_)),
                 ) if at <= makes => return Walked::NotExecuted(failure),
                 Err(failure) if at < makes => return Walked::NotExecuted(failure),
@@ -303,5 +304,5 @@ impl<'a> Execution<'a> {
 
 /// Whether a failure concerns the whole connection.
 fn is_down(failure: &Failure) -> bool {
-    matches!(failure, Failure::Unreachable(_) | Failure::Unauthorised(_) | Failure::Fatal(_))
+    matches!(failure, Failure::Unreachable(_) | Failure::Unauthorised(_) | Failure::Forbidden(_) | Failure::Fatal(_))
 }

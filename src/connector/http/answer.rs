@@ -72,6 +72,9 @@ pub enum Failure {
         /// The system's own words.
         words: Option<String>,
     },
+    /// The system refuses it to this user.
+    #[error("{0}")]
+    Forbidden(String),
     /// Nothing was executed, and nothing works until a person mends it.
     #[error("{0}")]
     Fatal(String),
@@ -190,6 +193,7 @@ impl Judge {
             Meaning::RateLimited => Failure::Limited { reason, after },
             Meaning::RefreshAuth => Failure::Unauthorised(format!("{reason}; look at the connection's credentials")),
             Meaning::Reject => Failure::Refused { reason, words },
+            Meaning::Fatal if answer.status == StatusCode::FORBIDDEN => Failure::Forbidden(reason),
             Meaning::Fatal => Failure::Fatal(reason),
         })
     }

@@ -108,7 +108,7 @@ impl Binder<'_> {
 pub async fn probe(client: &Arc<Client>, plan: &HttpPlan, first: Option<(&str, &Arc<Pages>)>) -> ProbeResult {
     let tried = match (&plan.probe, first) {
         (Some(probe), _) => ask(client, probe).await,
-        (None, Some((_, pages))) => pages.try_out().await.map(|_| ()),
+        (None, Some((_, pages))) => pages.try_out().await.map(|_| ()).map_err(|refusal| refusal.message),
         (None, None) => Ok(()),
     };
     ProbeResult { purpose: "the system".to_owned(), path: client.base().to_string(), problem: tried.err() }

@@ -8,6 +8,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// A span is divided into so many parts, within which requests are forgotten together; so memory has a bound.
 const PARTS: u32 = 1000;
 
@@ -39,6 +42,18 @@ pub struct Left {
     pub remaining: u32,
     /// For so long.
     pub wait: Duration,
+}
+
+/// How much of a limit is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Headroom {
+    /// So many requests.
+    pub left: u32,
+    /// Of so many in all; absent where only the system's answers tell what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u32>,
+    /// In any span of so many seconds, or until the system counts anew in so many.
+    pub seconds: u64,
 }
 
 /// Why no request may be sent now.
@@ -165,6 +180,26 @@ impl Budget {
             };
             *told = Some(Told { left, until, most });
         }
+    }
+
+    /// How much is left of each limit, but for what only is known once the system answers.
+    pub fn headroom(&mut self, now: Instant) -> Vec<Headroom> {
+        let under_way = self.under_way;
+        let spans = self.spans.iter_mut().map(|span| {
+            span.forget(now);
+            let Rate { requests, per } = span.rate;
+            Headroom {
+                left: requests.saturating_sub(span.count + under_way),
+                of: Some(requests),
+                seconds: per.as_secs(),
+            }
+        });
+        let told = self.told.iter().flatten().filter(|told| told.until > now).map(|told| Headroom {
+            left: u32::try_from(told.left.max(0)).unwrap_or(u32::MAX),
+            of: None,
+            seconds: (told.until - now).as_secs(),
+        });
+        spans.chain(told).collect()
     }
 
     /// Nothing is sent before this instant.

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use super::answer::{Answer, Failure, Judge};
 use super::auth::{AuthPlan, Proof, Vault};
-use super::budget::Urgency;
+use super::budget::{Headroom, Urgency};
 use super::csrf::CsrfPlan;
 use super::limit::Limit;
 use super::manifest::Meaning;
@@ -149,6 +149,11 @@ impl Client {
     /// The address that paths are behind.
     pub fn base(&self) -> &Url {
         &self.parts.base
+    }
+
+    /// How much of the system's limits is left.
+    pub fn headroom(&self) -> Vec<Headroom> {
+        self.parts.limit.headroom()
     }
 
     /// The settings, without secrets.

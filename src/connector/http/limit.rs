@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, HeaderName};
 use tokio::sync::Notify;
 
-use super::budget::{Budget, Left, Rate, Refusal, Urgency};
+use super::budget::{Budget, Headroom, Left, Rate, Refusal, Urgency};
 
 /// The longest that is waited for a turn; what would take longer ends, and comes again later.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -139,6 +139,11 @@ impl Limit {
             Err(Refusal::Until(until)) => Some(until - now),
             _ => None,
         }
+    }
+
+    /// How much is left.
+    pub fn headroom(&self) -> Vec<Headroom> {
+        self.state().budget.headroom(Instant::now())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,15 +9,45 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::answer::Failure;
 use super::cursor::Seen;
 use super::stream::Pages;
-use super::walk::{Page, Walk};
+use super::walk::{Page, Trial, Walk};
 use crate::connector::format::group::GroupReader;
 use crate::connector::format::{ReadError, Reader};
 use crate::record::{Record, Value};
 
 /// Pages that are fetched ahead of the one whose records are taken.
 const AHEAD: usize = 2;
+
+/// Reads the records of a stream's pages, each fetched when its first record is wanted.
+struct SparingReader {
+    runtime: tokio::runtime::Handle,
+    walk: Walk,
+    page: std::vec::IntoIter<Result<Record, ReadError>>,
+    ended: bool,
+}
+
+impl Reader for SparingReader {
+    fn next(&mut self) -> Option<Result<Record, ReadError>> {
+        loop {
+            if let Some(record) = self.page.next() {
+                return Some(record);
+            }
+            if self.ended {
+                return None;
+            }
+            match self.runtime.block_on(self.walk.next()) {
+                Ok(Some(page)) => self.page = page.into_iter(),
+                Ok(None) => self.ended = true,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
 
 /// Says, after the end, how far a stream was read.
 pub type Watermark = Box<dyn FnOnce() -> Option<Json> + Send>;
@@ -82,11 +112,28 @@ impl Pages {
         });
         let reader = PagesReader { pages, page: Vec::new().into_iter(), ended: false, fetching };
         let watermark = move || seen.lock().unwrap_or_else(PoisonError::into_inner).map(Seen::watermark);
-        let reader: Box<dyn Reader> = match &self.group {
-            Some(group) => Box::new(GroupReader::new(Box::new(reader), group.clone())),
-            None => Box::new(reader),
-        };
-        Ok((reader, Box::new(watermark)))
+        Ok((self.grouped(Box::new(reader)), Box::new(watermark)))
+    }
+
+    /// Reads what changed behind a watermark, or everything, without fetching a page before its records are wanted.
+    ///
+    /// # Errors
+    /// As of [`Pages::open`].
+    pub fn open_sparingly(
+        self: &Arc<Self>,
+        runtime: &tokio::runtime::Handle,
+        after: Option<&Json>,
+    ) -> Result<Box<dyn Reader>, String> {
+        let (walk, _) = self.walk(after)?;
+        let page = Vec::new().into_iter();
+        Ok(self.grouped(Box::new(SparingReader { runtime: runtime.clone(), walk, page, ended: false })))
+    }
+
+    fn grouped(&self, reader: Box<dyn Reader>) -> Box<dyn Reader> {
+        match &self.group {
+            Some(group) => Box::new(GroupReader::new(reader, group.clone())),
+            None => reader,
+        }
     }
 
     /// A walk through what changed behind a watermark, or through everything, and what notes how far it was read.
@@ -113,13 +160,43 @@ impl Pages {
         Ok((Walk::new(self, own, Arc::clone(&seen), parents), seen))
     }
 
-    /// The first page, for trying the connection out: how many records it has.
+    /// The first page, for trying the connection out.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn try_out(self: &Arc<Self>) -> Result<usize, String> {
-        let (walk, _) = self.walk(None)?;
-        let page = walk.impatient().next().await.map_err(|error| error.to_string())?;
-        Ok(page.map_or(0, |page| page.len()))
+    pub async fn try_out(self: &Arc<Self>) -> Result<Tried, Refusal> {
+        let trial = Arc::<Trial>::default();
+        let blank = |message| Refusal { denied: false, unreachable: false, message };
+        let (walk, seen) = self.walk(None).map_err(blank)?;
+        let page = walk.impatient(&trial).next().await.map_err(|error| {
+            let failure = trial.failure();
+            Refusal {
+                denied: matches!(failure, Some(Failure::Unauthorised(_) | Failure::Forbidden(_))),
+                unreachable: matches!(failure, Some(Failure::Unreachable(_))),
+                message: error.to_string(),
+            }
+        })?;
+        let cursor = seen.lock().unwrap_or_else(PoisonError::into_inner).map(Seen::watermark);
+        Ok(Tried { records: page.map_or(0, |page| page.len()), cursor })
     }
+}
+
+/// What the first page of a stream brought.
+#[derive(Debug)]
+pub struct Tried {
+    /// How many records it has.
+    pub records: usize,
+    /// The highest cursor in it.
+    pub cursor: Option<Json>,
+}
+
+/// Why a stream has no first page.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Whether the system refuses it to this user.
+    pub denied: bool,
+    /// Whether the system cannot be reached, or does not let in.
+    pub unreachable: bool,
+    /// What happened, and what to do.
+    pub message: String,
 }

@@ -39,8 +39,8 @@ pub struct Walk {
     /// How far it was read, where it has a cursor.
     seen: Arc<Mutex<Option<Seen>>>,
     about: About,
-    /// Whether what passes is tried again.
-    patient: bool,
+    /// What is noted where it is only tried out: then what passes is not tried again.
+    trial: Option<Arc<Trial>>,
     /// The next page; none: a batch begins.
     position: Option<Position>,
     /// The records of the page before it.
@@ -50,6 +50,21 @@ pub struct Walk {
     parents: Value,
     fetched: u64,
     taken: u64,
+}
+
+/// What a stream that is tried out fails with.
+#[derive(Debug, Default)]
+pub struct Trial(Mutex<Option<Failure>>);
+
+impl Trial {
+    /// What the request failed with that ended it.
+    pub fn failure(&self) -> Option<Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, failure: &Failure) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+    }
 }
 
 /// A record with what tells what belongs to it.
@@ -86,7 +101,7 @@ impl Walk {
             cursor,
             seen,
             about,
-            patient: true,
+            trial: None,
             position: None,
             before: None,
             loops: Loops::default(),
@@ -102,11 +117,11 @@ impl Walk {
     }
 
     /// The same walk, which gives up at once where something does not work.
-    pub fn impatient(mut self) -> Self {
-        self.patient = false;
+    pub fn impatient(mut self, trial: &Arc<Trial>) -> Self {
+        self.trial = Some(Arc::clone(trial));
         if let About::Batches { walk, .. } = self.about {
             self.about = About::Batches {
-                walk: Box::new(walk.impatient()),
+                walk: Box::new(walk.impatient(trial)),
                 waiting: VecDeque::new(),
                 ended: false,
                 unread: Vec::new(),
@@ -235,7 +250,8 @@ impl Walk {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, Failure> {
-        if self.patient { self.pages.client.read(request).await } else { self.pages.client.send(request).await }
+        let Some(trial) = &self.trial else { return self.pages.client.read(request).await };
+        self.pages.client.send(request).await.inspect_err(|failure| trial.note(failure))
     }
 
     /// Reads the records of a page.
@@ -414,7 +430,7 @@ impl Walk {
         asked: &mut HashMap<String, Result<Vec<Value>, String>>,
     ) -> Result<(), ReadError> {
         let mut walk = Walk::about(&join.pages, batch.iter().map(|(_, record)| record.clone()).collect());
-        walk.patient = self.patient;
+        walk.trial.clone_from(&self.trial);
         let mut taken = 0;
         while let Some(page) = walk.next().await? {
             for record in page {

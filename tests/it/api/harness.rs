@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tradebridge::api::control::{
-    Check, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewRecord, PreviewRequest, Pruned,
-    ReloadReport, Status, SyncReport, SyncRequest,
+    Check, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewRecord, PreviewRequest,
+    ProbeRequest, Pruned, ReloadReport, Status, SyncReport, SyncRequest,
 };
 use tradebridge::api::{ApiState, Metrics, router};
 use tradebridge::config::{Config, Document, Secret, Shop};
+use tradebridge::connector::Survey;
 use tradebridge::model::{Key, PartKind};
 use tradebridge::orders::{CustomerScope, Desk, Intake};
 use tradebridge::publish::Notifier;
@@ -292,6 +293,9 @@ impl Control for Hooks {
         Err(not_here())
     }
     async fn preview(&self, _: PreviewRequest) -> Result<Vec<PreviewRecord>, ControlError> {
+        Err(not_here())
+    }
+    async fn survey(&self, _: ProbeRequest) -> Result<Survey, ControlError> {
         Err(not_here())
     }
     async fn approve(&self, _: &str) -> Result<Run, ControlError> {

@@ -6,6 +6,7 @@ mod limits;
 mod meanings;
 mod paging;
 mod pulls;
+mod recording;
 mod requests;
 mod server;
 mod system;

@@ -40,8 +40,19 @@ macro_rules! conformance {
 
 pub(crate) use conformance;
 
+use std::path::Path;
+
 /// The beginning of an HTTP client.
 pub(crate) fn http() -> reqwest::ClientBuilder {
     tradebridge::install_crypto();
     reqwest::Client::builder().timeout(crate::daemon::PATIENCE)
+}
+
+/// Writes files below a directory, with the directories that they are in.
+pub(crate) fn write_files(directory: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
 }

@@ -37,9 +37,14 @@ impl Asked {
     }
 
     /// How far another one is from this; the nearest has the smallest.
-    pub fn distance(&self, other: &Self) -> (usize, bool, usize) {
+    pub fn distance(&self, other: &Self) -> (usize, bool, usize, usize) {
         let path = if self.path == other.path { 0 } else { strsim::levenshtein(&self.path, &other.path) + 1 };
-        (path, self.method != other.method, self.differences(other).len())
+        let lacks = |one: &Self, other: &Self| {
+            let has = |name: &str| other.query.iter().any(|(known, _)| known == name);
+            one.query.iter().filter(|(name, _)| !has(name)).count()
+        };
+        let names = lacks(self, other) + lacks(other, self);
+        (path, self.method != other.method, names, self.differences(other).len())
     }
 
     /// In what a recorded one differs from this, in words.

@@ -270,7 +270,8 @@ fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::E
 
 fn form<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let form = u32::deserialize(deserializer)?;
-    let other = || D::Error::custom(format!("this version reads recordings of the form {FORM}, and this one has {form}"));
+    let other =
+        || D::Error::custom(format!("this version reads recordings of the form {FORM}, and this one has {form}"));
     (form == FORM).then_some(form).ok_or_else(other)
 }
 

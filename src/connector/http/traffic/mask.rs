@@ -45,7 +45,8 @@ const NAMES: &[&str] = &[
 ];
 
 /// Names of what is one in a login.
-const LOGIN_NAMES: &[&str] = &["token", "code", "assertion", "clientassertion", "key", "session", "ticket", "signature"];
+const LOGIN_NAMES: &[&str] =
+    &["token", "code", "assertion", "clientassertion", "key", "session", "ticket", "signature"];
 
 /// Parts of the names of headers that hold secrets.
 const HEADERS: &[&str] =
@@ -53,7 +54,8 @@ const HEADERS: &[&str] =
 
 /// A secret within a text, such as an address in an answer.
 static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let names = "password|passwd|pwd|client_?secret|access_?token|refresh_?token|id_?token|auth_?token|api_?key|j?sessionid";
+    let names =
+        "password|passwd|pwd|client_?secret|access_?token|refresh_?token|id_?token|auth_?token|api_?key|j?sessionid";
     Regex::new(&format!("(?i)\\b({names})=([^&;\"'<>\\s]+)")).ok()
 });
 
@@ -286,8 +288,11 @@ pub fn decoded(text: &str) -> String {
 
 /// How a secret is written in texts, JSON, XML, addresses and forms.
 fn forms(secret: &str) -> Vec<String> {
-    let json = Json::from(secret).to_string();
-    let json = json.get(1..json.len() - 1).unwrap_or_default().to_owned();
+    let within = |text: &str| {
+        let json = Json::from(text).to_string();
+        json.get(1..json.len() - 1).unwrap_or_default().to_owned()
+    };
+    let json = within(secret);
     let percent = encoded(secret);
     let xml = |quote: bool| {
         let text = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -296,6 +301,8 @@ fn forms(secret: &str) -> Vec<String> {
     let mut forms = vec![
         secret.to_owned(),
         json.replace('/', "\\/"),
+        // JSON in a text of JSON.
+        within(&json),
         json,
         lower_hex(&percent),
         percent.replace("%20", "+"),
@@ -355,7 +362,8 @@ fn hide(text: &str, forms: &[String], cores: &[String]) -> String {
         let (from, to) = if let Some(length) = found(forms) {
             (at, at + length)
         } else if let Some(length) = found(cores) {
-            let before = bytes.get(kept..at).unwrap_or_default().iter().rev().take_while(|byte| of_base64(byte)).count();
+            let before =
+                bytes.get(kept..at).unwrap_or_default().iter().rev().take_while(|byte| of_base64(byte)).count();
             let after = rest.iter().skip(length).take_while(|byte| of_base64(byte)).count();
             (at - before, at + length + after)
         } else {
@@ -402,7 +410,10 @@ mod tests {
         ] {
             let hidden = mask.body(format!("before {text} after").as_bytes(), "text/plain", None);
             let hidden = String::from_utf8(hidden).unwrap();
-            assert!(hidden.contains(HIDDEN) && !hidden.contains("ter2") && !hidden.contains("dGVy"), "{text}: {hidden}");
+            assert!(
+                hidden.contains(HIDDEN) && !hidden.contains("ter2") && !hidden.contains("dGVy"),
+                "{text}: {hidden}"
+            );
             assert!(hidden.starts_with("before ") && hidden.ends_with(" after"), "{hidden}");
         }
         for bytes in [

@@ -148,10 +148,9 @@ impl Recorder {
             Ok(answer) => Outcome::Answer(self.received(answer, request.login)),
             Err(failure) => Outcome::Failure(self.fault(failure)),
         };
-        let hidden = proof.keys().map(|name| Header {
-            name: name.clone(),
-            value: reqwest::header::HeaderValue::from_static(super::HIDDEN),
-        });
+        let hidden = proof
+            .keys()
+            .map(|name| Header { name: name.clone(), value: reqwest::header::HeaderValue::from_static(super::HIDDEN) });
         let sent = Sent { headers: self.headers(headers).chain(hidden).collect(), ..sent(&self.mask, request) };
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Entry { at, milliseconds, login: request.login, request: sent, outcome }
@@ -180,9 +179,10 @@ impl Recorder {
 
 /// A request as it is recorded, and as one that is replayed is held against it; without its headers.
 pub(super) fn sent(mask: &Mask, request: &Request) -> Sent {
-    let body = request.body.as_ref().and_then(|(media, bytes)| {
-        Body::of(mask.body(bytes, media, request.login.then_some(Side::Asked)))
-    });
+    let body = request
+        .body
+        .as_ref()
+        .and_then(|(media, bytes)| Body::of(mask.body(bytes, media, request.login.then_some(Side::Asked))));
     let address = mask.address(&request.url, request.login);
     Sent { method: request.method.clone(), address, headers: Vec::new(), body }
 }
