@@ -137,7 +137,7 @@ fn surveyed(connection: &str, survey: &Survey, page: &mut Page) {
     for stream in &survey.streams {
         let (tone, word) = match stream.result {
             SurveyResult::Read => (Tone::Good, "can be read"),
-            SurveyResult::Joined => (Tone::Dim, "joined"),
+            SurveyResult::Joined => (Tone::Dim, stream.message.as_deref().unwrap_or("only joined to others")),
             SurveyResult::Denied => (Tone::Bad, "permission missing"),
             SurveyResult::Unreachable => (Tone::Bad, "not reachable"),
             SurveyResult::Failed => (Tone::Bad, "failed"),
@@ -159,7 +159,9 @@ fn surveyed(connection: &str, survey: &Survey, page: &mut Page) {
         ]);
     }
     page.table(&table);
-    let known = survey.streams.iter().filter_map(|stream| Some((&stream.stream, stream.message.as_ref()?)));
+    let told = |result| !matches!(result, SurveyResult::Joined | SurveyResult::NotTried);
+    let known = survey.streams.iter().filter(|stream| told(stream.result));
+    let known = known.filter_map(|stream| Some((&stream.stream, stream.message.as_ref()?)));
     for (stream, message) in known {
         page.toned(Tone::Strong, format!("{stream}: ")).line(message);
     }

@@ -14,7 +14,7 @@ use tradebridge::daemon::Bridge;
 use super::daemon::Site;
 
 /// Every route, with a method.
-const ROUTES: [(&str, &str); 28] = [
+const ROUTES: [(&str, &str); 29] = [
     ("POST", "/admin/v1/sync"),
     ("POST", "/admin/v1/preview"),
     ("POST", "/admin/v1/reload"),

@@ -302,6 +302,37 @@ fn said(site: &Site, arguments: &[&str]) -> (i32, String) {
 }
 
 #[test]
+fn a_preview_shows_source_mapped_record_and_differences() {
+    let site = Site::new();
+    let (exit, preview) = said(&site, &["preview", "erp", "customer", "--limit", "1"]);
+    assert!(exit == 0 && preview.contains("klanten.csv, line 2, record 1: new"), "{preview}");
+    site.ask(&["sync", "erp", "customer"]);
+    let (_, preview) = said(&site, &["preview", "erp", "customer", "--limit", "1"]);
+    assert!(preview.contains("record 1: unchanged") && !preview.contains("differences"), "{preview}");
+    site.edit_export("klanten.csv", |lines| {
+        lines[1] = String::from_utf8(lines[1].clone()).unwrap().replacen(";EUR;", ";USD;", 1).into_bytes();
+    });
+    let (_, preview) = said(&site, &["preview", "erp", "customer", "--limit", "1"]);
+    let words = ["  source\n", "  mapped\n", "record 1: changed", "    currency: \"EUR\" → \"USD\"\n"];
+    assert!(words.iter().all(|word| preview.contains(word)), "{preview}");
+    let (_, records) = site.ask(&["preview", "erp", "customer", "--limit", "1"]);
+    assert_eq!(records[0]["change"], "changed");
+    let differences = json!([{ "field": "currency", "before": "EUR", "after": "USD" }]);
+    assert_eq!(records[0]["differences"], differences);
+}
+
+#[test]
+fn a_probe_of_a_connection_with_files_tells_directories_and_files() {
+    let site = Site::new();
+    let (exit, probed) = said(&site, &["connector", "probe", "erp"]);
+    assert_eq!(exit, 0, "{probed}");
+    assert!(probed.contains("can be read") && probed.contains("files"), "{probed}");
+    site.edit_export("klanten.csv", |lines| lines[0] = b"Another;Header".to_vec());
+    let (exit, probed) = said(&site, &["connector", "probe", "erp"]);
+    assert!(exit == 1 && probed.contains("klanten.csv"), "{probed}");
+}
+
+#[test]
 fn a_rejected_record_is_said_with_its_place_and_the_line_that_refused_it() {
     let site = Site::new();
     site.edit_export("klanten.csv", |lines| {

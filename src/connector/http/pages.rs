@@ -173,7 +173,7 @@ impl Pages {
             Refusal {
                 denied: matches!(failure, Some(Failure::Unauthorised(_) | Failure::Forbidden(_))),
                 unreachable: matches!(failure, Some(Failure::Unreachable(_))),
-                message: error.to_string(),
+                message: told(error),
             }
         })?;
         let cursor = seen.lock().unwrap_or_else(PoisonError::into_inner).map(Seen::watermark);
@@ -199,4 +199,12 @@ pub struct Refusal {
     pub unreachable: bool,
     /// What happened, and what to do.
     pub message: String,
+}
+
+/// What happened, and what to do.
+fn told(error: ReadError) -> String {
+    match error {
+        ReadError::Fatal { message, hint: Some(hint), .. } => format!("{message}; {hint}"),
+        ReadError::Record { message, .. } | ReadError::Fatal { message, hint: None, .. } => message,
+    }
 }

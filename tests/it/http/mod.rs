@@ -5,6 +5,7 @@ mod auth;
 mod limits;
 mod meanings;
 mod paging;
+mod probe;
 mod pulls;
 mod recording;
 mod requests;

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tradebridge::config::{Config, Document};
 use tradebridge::model::{Entity, Key};
-use tradebridge::store::{Run, RunState};
-use tradebridge::sync::{Plan, Puller};
+use tradebridge::store::{Run, RunFilter, RunState};
+use tradebridge::sync::{Change, FieldDifference, Plan, Puller};
 
 use super::server::{Reply, Server};
 use crate::support::conformance;
@@ -19,6 +19,7 @@ conformance!(
     a_failed_pull_leaves_the_watermark,
     a_held_pull_leaves_the_watermark_and_waits_for_a_person,
     a_changed_mapping_asks_for_everything_again,
+    a_preview_says_what_would_change_writes_nothing_and_reads_no_page_more,
 );
 
 const MANIFEST: &str = r#"
@@ -199,4 +200,49 @@ async fn a_changed_mapping_asks_for_everything_again(engine: Engine) {
     assert_eq!((runs[0].complete, runs[0].counts.updated, since), (true, 3, None));
     assert_eq!(bridge.name("1").await.as_deref(), Some("ONE"));
     assert!(bridge.pull(&plan, false).await.1.is_some(), "and then for what changed");
+}
+
+/// Everything that a pull would write to.
+async fn rows(bridge: &Bridge) -> Vec<String> {
+    let store = &bridge.store;
+    let sources = store.sources().await.unwrap();
+    let filter = RunFilter { limit: 100, ..RunFilter::default() };
+    let (head, runs) = (store.head().await.unwrap(), store.runs(&filter).await.unwrap());
+    let mut rows = vec![format!("{sources:?} {head:?} {runs:?} {:?}", store.rejections(None, 0, 100).await.unwrap())];
+    for source in sources {
+        let living = store.living(source.id, "", 100).await.unwrap();
+        rows.push(format!("{living:?} {:?}", store.taken(source.id).await.unwrap()));
+    }
+    rows
+}
+
+async fn a_preview_says_what_would_change_writes_nothing_and_reads_no_page_more(engine: Engine) {
+    let bridge = Bridge::new(engine).await;
+    let plan = bridge.plan("floor = 20");
+    let pull = plan.pulls_of("erp", Some("customer")).remove(0);
+    let fresh = rows(&bridge).await;
+    let previewed = bridge.puller.preview(&pull, 1).await.unwrap();
+    assert_eq!((previewed.len(), previewed[0].change), (1, Change::New));
+    assert_eq!(bridge.server.asked().len(), 1, "one page has the first record");
+    assert_eq!(rows(&bridge).await, fresh, "not even the source is known");
+
+    bridge.pull(&plan, false).await;
+    bridge.set(1, "Uno", "2026-01-01T08:00:00Z");
+    bridge.rows.lock().unwrap().push(json!({ "Nr": "4", "Changed": "2026-01-01T11:00:00Z" }));
+    bridge.rows.lock().unwrap().push(row("5", "Five", "2026-01-01T11:00:00Z"));
+    let text = CUSTOMER.replace("key = \"Nr\"", "key = \"Nr\"\nwhere = \"Nr != '3'\"");
+    std::fs::write(bridge.directory.path().join("mappings/web/customer.toml"), text).unwrap();
+    let pull = bridge.plan("floor = 20").pulls_of("erp", Some("customer")).remove(0);
+    let (before, asked) = (rows(&bridge).await, bridge.server.asked().len());
+    let previewed = bridge.puller.preview(&pull, 9).await.unwrap();
+    let changes: Vec<Change> = previewed.iter().map(|record| record.change).collect();
+    assert_eq!(changes, [Change::Changed, Change::Unchanged, Change::Deleted, Change::Nothing, Change::New]);
+    let difference =
+        FieldDifference { field: "name".to_owned(), before: Some(json!("One")), after: Some(json!("Uno")) };
+    assert_eq!(previewed[0].differences, [difference]);
+    assert!(previewed[2].stored.is_some() && previewed[3].outcome.is_err() && previewed[1].differences.is_empty());
+    assert_eq!(rows(&bridge).await, before);
+    assert_eq!(bridge.server.asked().len(), asked + 3, "two pages are full, and the third is the last");
+    let few = bridge.puller.preview(&pull, 2).await.unwrap();
+    assert_eq!((few.len(), bridge.server.asked().len()), (2, asked + 4), "a page of two has two records");
 }

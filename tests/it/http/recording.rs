@@ -291,3 +291,37 @@ async fn what_cannot_be_recorded_is_refused_before_anything_is_asked() {
     let refused = command.current_dir(files.path()).args(["sync", "erp", "--record", "traffic"]).output().unwrap();
     assert!(code(&refused) == 2 && said(&refused).contains("recordings are of HTTP"), "{}", said(&refused));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_is_recorded_and_replayed_too_and_says_by_its_exit_whether_all_is_well() {
+    let mut system = System::new(talkative).await;
+    let failed = system.online(&["connector", "probe", "erp", "--record", "ill", "--output", "json"]).await;
+    assert_eq!(code(&failed), 1, "{}", said(&failed));
+    let well = system.online(&["connector", "probe", "erp", "--record", "well"]).await;
+    assert_eq!(code(&well), 0, "{}", said(&well));
+    for word in ["customers", "can be read", "2026-01-01T09:00:00Z", "limit: none is known"] {
+        assert!(said(&well).contains(word), "{word} is not in {}", said(&well));
+    }
+    let replayed = system.offline(&["connector", "probe", "erp", "--replay", "ill", "--output", "json"]);
+    assert_eq!(code(&replayed), 1, "{}", said(&replayed));
+    let told = |output: &Output| {
+        let mut survey: Json = serde_json::from_slice(&output.stdout).unwrap();
+        survey["streams"][0].as_object_mut().unwrap().remove("milliseconds");
+        survey
+    };
+    assert_eq!(told(&failed), told(&replayed));
+    assert_eq!(told(&failed)["streams"][0]["result"], "failed");
+    let unknown = system.offline(&["connector", "probe", "epr", "--replay", "well"]);
+    assert!(code(&unknown) == 2 && said(&unknown).contains("did you mean `erp`"), "{}", said(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_was_refused_is_refused_in_the_replay() {
+    let mut system = System::new(|_| Reply::of(401, "text/plain", format!("no entry with {PASSWORD}"))).await;
+    let refused = system.online(&["preview", "erp", "customer", "--record", "refused"]).await;
+    assert!(code(&refused) == 1 && said(&refused).contains("no entry with [secret]"), "{}", said(&refused));
+    assert!(!system.files("refused").iter().any(|(_, text)| text.contains(PASSWORD) || text.contains("ter2")));
+    let replayed = system.offline(&["preview", "erp", "customer", "--replay", "refused"]);
+    let words = "the login failed when it was recorded: POST /api/login was answered 401";
+    assert!(code(&replayed) == 1 && said(&replayed).contains(words), "{}", said(&replayed));
+}

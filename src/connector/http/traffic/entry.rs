@@ -186,8 +186,8 @@ impl Body {
         }
         Some(match String::from_utf8(bytes) {
             Err(error) => Self::Base64(Base64(error.into_bytes())),
-            Ok(text) => match serde_json::from_str::<Json>(&text) {
-                Ok(json) if json.to_string() == bare(&text) => Self::Json(json),
+            Ok(text) => match serde_json::from_str::<Json>(&text).map(|json| (json.to_string(), json)) {
+                Ok((written, json)) if written == bare(&text) => Self::Json(json),
                 _ => Self::Text(text),
             },
         })

@@ -137,7 +137,9 @@ impl Traffic {
     /// Tells what is to be hidden.
     pub fn learn(&self, secrets: &[Secret]) {
         if let Self::Recorded(recorder) = self {
-            secrets.iter().for_each(|secret| recorder.learn(secret.reveal()));
+            for secret in secrets {
+                recorder.learn(secret.reveal());
+            }
         }
     }
 

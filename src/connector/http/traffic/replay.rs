@@ -23,8 +23,8 @@ pub struct Replay {
     index: Option<Index>,
     /// The exchanges in the order in which they were sent, without logins.
     known: Vec<(PathBuf, Asked)>,
-    /// What a login came to that did not work.
-    refused: Option<String>,
+    /// What the last login came to that did not work.
+    refused: Option<Failure>,
     mask: Mask,
     used: Mutex<Used>,
 }
@@ -48,9 +48,12 @@ impl Replay {
             let entry: Entry = load(&path)?;
             match &entry.outcome {
                 Outcome::Answer(answer) if entry.login && !answer.status.is_success() => {
-                    replay.refused = Some(format!("{} was answered {}", Asked::of(&entry.request), answer.status));
+                    let reason = format!("{} was answered {}", Asked::of(&entry.request), answer.status);
+                    replay.refused = Some(Failure::Unauthorised(reason));
                 }
-                Outcome::Failure(Fault { message, .. }) if entry.login => replay.refused = Some(message.clone()),
+                Outcome::Failure(Fault { message, .. }) if entry.login => {
+                    replay.refused = Some(Failure::Unreachable(message.clone()));
+                }
                 _ if entry.login => {}
                 _ => replay.known.push((path, Asked::of(&entry.request))),
             }
@@ -81,13 +84,13 @@ impl Replay {
     /// # Errors
     /// Where it was not pulled.
     pub(super) fn place(&self, stream: &str) -> Result<Option<Json>, TrafficError> {
-        let pulls = self.index.as_ref().map_or(&[][..], |index| &index.pulls).iter().enumerate();
-        let mut of_stream = pulls.clone().filter(|(_, pull)| pull.stream == stream);
+        let pulls = self.index.as_ref().map_or(&[][..], |index| &index.pulls);
+        let mut of_stream = pulls.iter().enumerate().filter(|(_, pull)| pull.stream == stream);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = of_stream.clone().find(|(at, _)| !used.pulls.contains(at));
         let found = fresh.or_else(|| of_stream.next_back());
         let Some((at, pull)) = found else {
-            let streams: Vec<&str> = pulls.map(|(_, pull)| pull.stream.as_str()).collect();
+            let streams: Vec<&str> = pulls.iter().map(|pull| pull.stream.as_str()).collect();
             let hint = if streams.is_empty() {
                 "none was pulled when it was recorded, such as by `connector probe`".to_owned()
             } else {
@@ -97,6 +100,19 @@ impl Replay {
         };
         used.pulls.insert(at);
         Ok(pull.after.clone())
+    }
+
+    /// A login, which works: what it gave is in no recording. But where nothing came after it, it did not work.
+    ///
+    /// # Errors
+    /// Why it did not work when it was recorded.
+    pub fn login(&self) -> Result<(), Failure> {
+        let said = |reason: &str| format!("the login failed when it was recorded: {reason}");
+        match &self.refused {
+            Some(Failure::Unauthorised(reason)) if self.known.is_empty() => Err(Failure::Unauthorised(said(reason))),
+            Some(refused) if self.known.is_empty() => Err(Failure::Unreachable(said(&refused.to_string()))),
+            _ => Ok(()),
+        }
     }
 
     /// What the request was answered when it was recorded.
