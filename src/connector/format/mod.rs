@@ -27,6 +27,9 @@ pub const MOST_COLUMNS: usize = 10_000;
 /// The longest record of a nested format, in bytes.
 pub const LONGEST_RECORD: usize = 5 * LONGEST_FIELD;
 
+/// The longest document that is held as a whole, in bytes: an answer over HTTP, and what `OData` is read from.
+pub const LONGEST_DOCUMENT: usize = 64 << 20;
+
 /// Most values in one record of a nested format: fields, elements of lists, attributes.
 pub const MOST_VALUES: usize = 500_000;
 

@@ -5,23 +5,10 @@ use std::io::Read;
 use super::lines::{Line, Lines};
 use super::objects::Objects;
 use super::origin::Origin;
-use super::{Encoding, LONGEST_RECORD, ReadError, Reader, decoded};
+use super::{LONGEST_RECORD, ReadError, Reader, decoded};
 use crate::record::Record;
 
-/// How the lines are written.
-#[derive(Debug, Clone)]
-pub struct Format {
-    /// The encoding.
-    pub encoding: Encoding,
-    /// Texts that mean "no value", besides the empty one.
-    pub null: Vec<String>,
-}
-
-impl Default for Format {
-    fn default() -> Self {
-        Self { encoding: Encoding::utf8(), null: Vec::new() }
-    }
-}
+pub use super::objects::Format;
 
 /// Reads the records of newline-delimited JSON.
 pub struct NdjsonReader {

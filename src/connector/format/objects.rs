@@ -8,11 +8,26 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::origin::{cut, field};
-use super::{MOST_COLUMNS, MOST_VALUES};
+use super::{Encoding, MOST_COLUMNS, MOST_VALUES};
 use crate::record::{Map, Value, number_from_text};
 
 /// Most names that are remembered.
 const MOST_KNOWN: usize = 10_000;
+
+/// How JSON is written whose records stand at a place of their own: one a line, or where `OData` has them.
+#[derive(Debug, Clone)]
+pub struct Format {
+    /// The encoding.
+    pub encoding: Encoding,
+    /// Texts that mean "no value", besides the empty one.
+    pub null: Vec<String>,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self { encoding: Encoding::utf8(), null: Vec::new() }
+    }
+}
 
 /// What is wrong with a JSON text, the first byte of which stands on a line.
 pub(super) fn not_json(error: &serde_json::Error, line: u64) -> String {

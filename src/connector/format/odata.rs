@@ -13,29 +13,13 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::json::{self, JsonReader};
 use super::objects::not_json;
 use super::origin::{Origin, cut};
-use super::{Encoding, ReadError, Reader, decoded};
+use super::{Encoding, LONGEST_DOCUMENT, ReadError, Reader, decoded};
 use crate::record::{Fields, Map, Record, Value};
+
+pub use super::objects::Format;
 
 /// Where the next page's address is.
 pub const NEXT: &[&[&str]] = &[&["d", "__next"], &["@odata.nextLink"], &["@nextLink"]];
-
-/// The longest document, in bytes: it is held as a whole.
-const LONGEST: u64 = 256 << 20;
-
-/// How `OData` JSON is read.
-#[derive(Debug, Clone)]
-pub struct Format {
-    /// The encoding.
-    pub encoding: Encoding,
-    /// Texts that mean "no value", besides the empty one.
-    pub null: Vec<String>,
-}
-
-impl Default for Format {
-    fn default() -> Self {
-        Self { encoding: Encoding::utf8(), null: Vec::new() }
-    }
-}
 
 /// Reads the records of `OData` JSON.
 pub struct ODataReader {
@@ -52,16 +36,21 @@ impl ODataReader {
     /// Begins to read a document; `name` is what messages call it.
     ///
     /// # Errors
-    /// [`ReadError::Fatal`] where the document is longer than 256 MB, no JSON, or an error of the system.
+    /// [`ReadError::Fatal`] where the document is longer than [`LONGEST_DOCUMENT`], no JSON, or an error of the system.
     pub fn new(bytes: Box<dyn Read + Send>, name: &str, format: &Format) -> Result<Self, ReadError> {
         let origin = Origin::new(name);
         let mut text = Vec::new();
         decoded(bytes, format.encoding)
-            .and_then(|text_of| text_of.take(LONGEST + 1).read_to_end(&mut text))
+            .and_then(|text_of| text_of.take(LONGEST_DOCUMENT as u64 + 1).read_to_end(&mut text))
             .map_err(|error| origin.fatal(0, Some(1), error.to_string(), None))?;
-        if text.len() as u64 > LONGEST {
+        if text.len() > LONGEST_DOCUMENT {
             let hint = Some("ask for smaller pages");
-            return Err(origin.fatal(0, None, format!("the document is longer than {} MB", LONGEST >> 20), hint));
+            return Err(origin.fatal(
+                0,
+                None,
+                format!("the document has more than {} MB", LONGEST_DOCUMENT >> 20),
+                hint,
+            ));
         }
         let mut deserializer = serde_json::Deserializer::from_slice(&text);
         let shape = Look { level: 0 }

@@ -24,10 +24,8 @@ use super::limit::Limit;
 use super::manifest::Meaning;
 use super::request::Request;
 use super::traffic::{Exchange, Traffic};
+use crate::connector::format::LONGEST_DOCUMENT;
 use crate::record::Value;
-
-/// The largest answer, in bytes; several pages are in memory at a time.
-const LARGEST: usize = 64 << 20;
 
 /// How often a request that only reads is tried in all, and for how long.
 const TRIES: u32 = 6;
@@ -396,9 +394,11 @@ impl Client {
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > LARGEST => {
-                    let reason =
-                        format!("{request} was answered with more than {} MB; ask for smaller pages", LARGEST >> 20);
+                Ok(Some(chunk)) if body.len() + chunk.len() > LONGEST_DOCUMENT => {
+                    let reason = format!(
+                        "{request} was answered with more than {} MB; ask for smaller pages",
+                        LONGEST_DOCUMENT >> 20
+                    );
                     return Err(Failure::Unusable(reason));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),

@@ -13,7 +13,7 @@ auth = { bearer = "${settings.token}" }
 message = ["error"]
 limit = { requests = 20, per = "1m", told = [{ remaining = "x-left", reset = "x-reset" }] }
 [stream.children]
-request = { path = "children", query = { of = "${parents.map(p, p.id)}" } }
+request = { path = "children", query = { of = "${parents.map(p, p.id).join(',')}" } }
 parents = { stream = "items", batch = 2, into = "item", key = "id", by = "of" }
 [stream.items]
 request = { path = "items", query = { offset = "${page.offset}" } }
@@ -25,7 +25,7 @@ join = [{ stream = "texts", key = "id", by = "of", into = "texts", many = true }
 [stream.secrets]
 request = { path = "secrets" }
 [stream.texts]
-request = { path = "texts", query = { of = "${parents.map(p, p.id)}" } }
+request = { path = "texts", query = { of = "${parents.map(p, p.id).join(',')}" } }
 "#;
 
 fn answer(asked: &Asked) -> Reply {

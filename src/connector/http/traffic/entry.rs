@@ -137,6 +137,9 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Why.
     pub message: String,
+    /// When the next request may be sent, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
 }
 
 /// Why there was no answer.

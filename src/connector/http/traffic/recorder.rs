@@ -173,7 +173,11 @@ impl Recorder {
             Failure::Limited { .. } => FaultKind::Limited,
             _ => FaultKind::Unusable,
         };
-        Fault { kind, message: self.mask.text(&failure.to_string()) }
+        let after = match failure {
+            Failure::Broken { after, .. } | Failure::Limited { after, .. } => after.map(|after| after.as_secs()),
+            _ => None,
+        };
+        Fault { kind, message: self.mask.text(&failure.to_string()), after }
     }
 }
 

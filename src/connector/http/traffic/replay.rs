@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde_json::Value as Json;
@@ -136,10 +137,10 @@ impl Replay {
                 );
                 Ok(Answer { status, headers, body, duplicate: false })
             }
-            Outcome::Failure(Fault { kind, message }) => Err(match kind {
+            Outcome::Failure(Fault { kind, message, after }) => Err(match kind {
                 FaultKind::Unreachable => Failure::Unreachable(message),
-                FaultKind::Broken => Failure::Broken { reason: message, after: None },
-                FaultKind::Limited => Failure::Limited { reason: message, after: None },
+                FaultKind::Broken => Failure::Broken { reason: message, after: after.map(Duration::from_secs) },
+                FaultKind::Limited => Failure::Limited { reason: message, after: after.map(Duration::from_secs) },
                 FaultKind::Unusable => Failure::Unusable(message),
             }),
         }
