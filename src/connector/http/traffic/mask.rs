@@ -5,6 +5,8 @@ use std::sync::{LazyLock, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
 use regex_lite::Regex;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
@@ -230,6 +232,9 @@ impl Mask {
     fn words(&self, text: &str) -> String {
         let single = !text.trim().contains(char::is_whitespace);
         let hidden = |word: &str| {
+            if is_known_form(word) {
+                return word.to_owned();
+            }
             let digits = word.contains(|c: char| c.is_ascii_digit());
             if word.len() >= SHORTEST && digits && word != HIDDEN {
                 self.learn(word);
@@ -267,6 +272,12 @@ pub enum Side {
     Asked,
     /// What comes back.
     Given,
+}
+
+/// Whether a word is a time or an address, which are no tokens: they stand in records too.
+fn is_known_form(word: &str) -> bool {
+    let address = (word.starts_with("http://") || word.starts_with("https://")) && !word.contains(['?', '#']);
+    address || word.parse::<Timestamp>().is_ok() || word.parse::<DateTime>().is_ok()
 }
 
 /// Whether something of this name is a secret.
@@ -444,6 +455,8 @@ mod tests {
         let hidden = mask.body(answer, "application/json", Some(Side::Given));
         assert_eq!(hidden, br#"{"ok":true,"expires_in":3600,"result":[7,"[secret]"],"say":"welcome back"}"#);
         assert_eq!(mask.text("x?s=ab12cd34ef56"), "x?s=[secret]");
+        let known = br#"{"until":"2026-01-01T08:00:00Z","at":"https://erp1.example/api"}"#;
+        assert_eq!(mask.body(known, "application/json", Some(Side::Given)), known);
         assert_eq!(mask.body(b"token: abc", "text/plain", Some(Side::Given)), b"[secret]");
         let asked = mask.body(b"grant=x&code=abc", "application/x-www-form-urlencoded", Some(Side::Asked));
         assert_eq!(asked, b"grant=x&code=%5Bsecret%5D");
