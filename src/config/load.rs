@@ -11,6 +11,7 @@ use super::document::Document;
 use super::overrides;
 use super::place::{KeyPath, Problem, Problems};
 use super::schema::of as schema_of;
+use super::seal::Seal;
 use super::secret::Secret;
 use super::settings::{Config, Source};
 use super::suggest::nearest;
@@ -58,9 +59,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Two entries with the same key would leave open what it allows.
+    /// The key of the store must be one, and two API keys that are the same would leave open what they allow.
     fn check_keys(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
+        if let Some(Err(message)) = self.store.encryption_key.as_ref().map(Seal::of_key) {
+            let path = KeyPath::root().key("store").key("encryption_key");
+            problems.push(self.source.document.problem(&path, message));
+        }
         for (index, key) in self.keys.iter().enumerate() {
             if let Some(first) = self.keys.iter().take(index).find(|other| other.key == key.key) {
                 let path = KeyPath::root().key("key").index(index).key("key");

@@ -12,6 +12,7 @@ use super::control::Operated;
 use super::{scopes, targets};
 use crate::api::{self, ApiState};
 use crate::config::{Config, Problems, Secret};
+use crate::connector::Asking;
 use crate::orders::{Desk, Intake, Orders};
 use crate::publish::Notifier;
 use crate::queue::{Clock, Embedded, SystemClock, Wake};
@@ -59,6 +60,8 @@ pub struct Bridge {
     pub(super) started_at: Timestamp,
     /// What is known of pulls and connections in this process.
     known: Mutex<Known>,
+    /// By connection, the consent that is asked for.
+    pub(super) asking: Mutex<BTreeMap<String, Arc<Asking>>>,
 }
 
 /// What is known of pulls and connections in this process.
@@ -120,6 +123,7 @@ impl Bridge {
             operator: operator_key().map_err(OpenError::Random)?,
             started_at: Timestamp::now(),
             known: Mutex::default(),
+            asking: Mutex::default(),
         }))
     }
 

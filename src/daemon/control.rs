@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use super::bridge::{Bridge, name_of};
 use super::health;
 use crate::api::control::{
-    Check, ConnectionStatus, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewOutcome,
-    PreviewRecord, PreviewRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
+    AskedConsent, Check, ConnectionStatus, ConsentAnswer, ConsentRequest, Control, ControlError, ErasePerson,
+    ErasureReport, MapDiffRequest, PreviewOutcome, PreviewRecord, PreviewRequest, Pruned, ReloadReport, Status,
+    SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
 use crate::config::{self, Config, Document, suggest};
 use crate::mapping::{Mapping, Outcome};
@@ -63,6 +64,15 @@ impl Control for Operated {
 
     async fn probe(&self) -> Vec<Check> {
         self.0.probe().await
+    }
+
+    async fn ask_consent(&self, connection: &str, request: ConsentRequest) -> Result<AskedConsent, ControlError> {
+        self.0.ask_consent(connection, &request)
+    }
+
+    async fn use_consent(&self, connection: &str, answer: ConsentAnswer) -> Result<Check, ControlError> {
+        let (bridge, connection) = (Arc::clone(&self.0), connection.to_owned());
+        to_the_end(async move { bridge.use_consent(&connection, &answer).await }).await
     }
 
     async fn prune(&self) -> Result<Vec<Pruned>, ControlError> {

@@ -192,7 +192,25 @@ pub fn encoded(text: &str) -> String {
 }
 
 /// A form's text.
-fn form_of(fields: &[(String, String)]) -> Vec<u8> {
+pub fn form_of(fields: &[(String, String)]) -> Vec<u8> {
     let pairs = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     pairs.collect::<Vec<_>>().join("&").into_bytes()
+}
+
+/// An address that requests can be sent to.
+///
+/// # Errors
+/// Where the text is none.
+pub fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .map_err(|error| format!("`{text}` is no address: {error}; write it like https://erp.example/api"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("`{text}` is no address of a server; write it like https://erp.example/api"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "an address with a user or password in it would be seen in logs; use the settings for them".to_owned()
+        );
+    }
+    Ok(url)
 }

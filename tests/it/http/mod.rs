@@ -2,6 +2,9 @@
 
 mod actions;
 mod auth;
+mod authority;
+mod clients;
+mod consent;
 mod limits;
 mod meanings;
 mod paging;
@@ -9,4 +12,5 @@ mod pulls;
 mod requests;
 mod server;
 mod system;
+mod tls;
 mod weather;
