@@ -268,6 +268,11 @@ impl Secrets<'_> {
     /// Replaces every reference in `tree`, which is the document's content, by its secret.
     fn resolve(&mut self, tree: &mut Value) {
         let root = KeyPath::root();
+        for name in ["password", "encryption_key"] {
+            if let Some(secret) = tree.get_mut("store").and_then(|store| store.get_mut(name)) {
+                self.replace(&root.key("store").key(name), secret);
+            }
+        }
         for (index, connection) in entries_mut(tree, "connection").enumerate() {
             let path = root.key("connection").index(index).key("settings");
             let settings = connection.get_mut("settings").and_then(Value::as_object_mut);

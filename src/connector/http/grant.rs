@@ -18,8 +18,9 @@ use super::budget::Urgency;
 use super::login::{refusal, unsent};
 use super::oauth::{ConsentPlan, Given, Refusal};
 use super::tokens::{Refused, Standing, Tokens};
-use super::vault::{Proof, hide};
+use super::vault::Proof;
 use super::wire::Wire;
+use crate::config::Secret;
 use crate::connector::keep::{SecretError, Secrets};
 
 /// What the tokens are kept under.
@@ -249,7 +250,8 @@ impl Grant {
         let parts = &self.wire.parts;
         let fatal = |reason| Unasked::Failed(Failure::Fatal(reason));
         let plan = self.plan().map_err(Unasked::Failed)?;
-        let request = plan.tokens.request(fields, &parts.vault, &parts.zone, Timestamp::now()).map_err(fatal)?;
+        let mut request = plan.tokens.request(fields, &parts.vault, &parts.zone, Timestamp::now()).map_err(fatal)?;
+        request.hidden.extend(hidden.iter().map(|text| Secret::new(*text)));
         let answer = match self.wire.exchange(&request, &Proof::default(), Urgency::Action).await {
             Ok(answer) => answer,
             Err(failure @ (Failure::Broken { .. } | Failure::Unusable(_))) => {
@@ -258,11 +260,13 @@ impl Grant {
             Err(failure) => return Err(Unasked::Failed(unsent(failure))),
         };
         let value = answer.value();
-        let mask = |text: &str| hidden.iter().fold(parts.vault.mask(text), |text, secret| hide(&text, secret));
         if let Some(refusal) = Refusal::of_answer(&value).filter(|refusal| refusal.code == INVALID_GRANT) {
-            return Err(Unasked::Refused(Refusal { words: refusal.words.map(|words| mask(&words)), ..refusal }));
+            return Err(Unasked::Refused(Refusal {
+                words: refusal.words.map(|words| request.mask(&words)),
+                ..refusal
+            }));
         }
-        if let Some(failure) = refusal(&self.wire, &self.judge, &request, &answer, mask) {
+        if let Some(failure) = refusal(&self.wire, &self.judge, &request, &answer) {
             return Err(if answer.status.is_server_error() {
                 Unasked::Lost(failure.to_string())
             } else {

@@ -104,8 +104,7 @@ impl Logins {
             let request = login.request(&parts.base, &parts.vault, &parts.zone, now).map_err(Failure::Fatal)?;
             // Actions may be waiting for it, whoever begins it.
             let answer = self.wire.exchange(&request, &Proof::default(), Urgency::Action).await.map_err(unsent)?;
-            let Some(failure) = refusal(&self.wire, &self.judge, &request, &answer, |text| parts.vault.mask(text))
-            else {
+            let Some(failure) = refusal(&self.wire, &self.judge, &request, &answer) else {
                 return Ok((request, answer));
             };
             // What is signed by a clock that is wrong is refused: once more by the system's own.
@@ -132,15 +131,10 @@ pub fn unsent(failure: Failure) -> Failure {
     }
 }
 
-/// Why the answer to a login is none that works; nothing where it is one. `mask` hides what nobody may see.
-pub fn refusal(
-    wire: &Wire,
-    judge: &Judge,
-    request: &Request,
-    answer: &Answer,
-    mask: impl Fn(&str) -> String,
-) -> Option<Failure> {
+/// Why the answer to a login is none that works; nothing where it is one.
+pub fn refusal(wire: &Wire, judge: &Judge, request: &Request, answer: &Answer) -> Option<Failure> {
     let meaning = judge.judge(answer, &wire.parts.settings, &wire.parts.zone);
+    let mask = |text: &str| request.mask(&wire.parts.vault.mask(text));
     Some(match judge.failure(&request.to_string(), answer, meaning, mask)? {
         Failure::Broken { reason, .. } => Failure::Unreachable(format!("the login failed: {reason}")),
         Failure::Limited { reason, after } => {

@@ -17,7 +17,7 @@ use super::oauth_file::{AuthorizationCodeFile, ClientAuthWord, ClientCredentials
 use super::request::{Request, address, encoded, form_of};
 use super::tree::Named;
 use super::vault::Vault;
-use crate::config::KeyPath;
+use crate::config::{KeyPath, Secret};
 use crate::connector::check::{Checker, NAMES, Secrecy};
 use crate::expression::Template;
 use crate::record::Value;
@@ -179,12 +179,14 @@ impl TokenPlan {
         // Whatever the system's other requests say of themselves.
         let mut headers =
             vec![("accept".to_owned(), "application/json".to_owned()), ("content-type".to_owned(), FORM.to_owned())];
+        let mut hidden = Vec::new();
         match &self.client {
             ClientProof::Basic(secret) => {
                 // RFC 6749, section 2.3.1: both are written as a form writes them.
                 let pair = format!("{}:{}", encoded(&client), encoded(&vault.fill(secret, zone)?));
                 let pair = base64::engine::general_purpose::STANDARD.encode(pair);
                 headers.push((AUTHORIZATION.to_string(), format!("Basic {pair}")));
+                hidden.push(Secret::new(pair));
             }
             proof => {
                 match proof {
@@ -193,7 +195,9 @@ impl TokenPlan {
                     }
                     ClientProof::Signed(plan) => {
                         form.insert("client_assertion_type".to_owned(), ASSERTION_TYPE.to_owned());
-                        form.insert("client_assertion".to_owned(), plan.make(&client, &text, vault, zone, now)?);
+                        let assertion = plan.make(&client, &text, vault, zone, now)?;
+                        hidden.push(Secret::new(assertion.as_str()));
+                        form.insert("client_assertion".to_owned(), assertion);
                     }
                     ClientProof::None | ClientProof::Basic(_) => {}
                 }
@@ -202,7 +206,7 @@ impl TokenPlan {
         }
         let form: Vec<(String, String)> = form.into_iter().collect();
         let body = Some((FORM, form_of(&form)));
-        Ok(Request { method: reqwest::Method::POST, url, headers, body })
+        Ok(Request { method: reqwest::Method::POST, url, headers, body, hidden })
     }
 
     /// What is asked for.

@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::answer::short;
 use super::manifest::{Method, RequestFile};
 use super::tree::{Named, Tree};
-use crate::config::KeyPath;
+use crate::config::{KeyPath, Secret};
 use crate::connector::check::{Checker, Secrecy};
 use crate::expression::{Context, Template};
 use crate::record::write_value;
@@ -46,6 +46,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body, with its media type.
     pub body: Option<(&'static str, Vec<u8>)>,
+    /// What it carries that no message may show, besides the secrets of the settings.
+    pub hidden: Vec<Secret>,
 }
 
 impl std::fmt::Debug for Request {
@@ -150,11 +152,16 @@ impl RequestPlan {
             Method::Delete => reqwest::Method::DELETE,
         };
         let headers = self.headers.fill(context).map_err(|error| error.to_string())?;
-        Ok(Request { method, url, headers, body })
+        Ok(Request { method, url, headers, body, hidden: Vec::new() })
     }
 }
 
 impl Request {
+    /// Hides what it carries in a text that may hold it, for messages.
+    pub fn mask(&self, text: &str) -> String {
+        self.hidden.iter().fold(text.to_owned(), |text, secret| hide(&text, secret.reveal()))
+    }
+
     /// The same request for the address that a page gives for the next one, absolute or not.
     ///
     /// # Errors
@@ -213,4 +220,11 @@ pub fn address(text: &str) -> Result<Url, String> {
         );
     }
     Ok(url)
+}
+
+/// Hides a secret in a text, as it is and as forms, addresses and JSON write it.
+pub fn hide(text: &str, secret: &str) -> String {
+    let (form, json) = (encoded(secret), serde_json::Value::from(secret).to_string());
+    let forms = [secret, &form, json.trim_matches('"')];
+    forms.iter().filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(form, "[secret]"))
 }

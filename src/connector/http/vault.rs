@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::request::hide;
 use crate::config::Secret;
 use crate::expression::{Context, Template};
 use crate::record::{Map, Value};
@@ -92,11 +93,4 @@ impl Proof {
             if bare.len() < SHORTEST { text } else { hide(&hide(&text, secret), bare) }
         })
     }
-}
-
-/// Hides a secret in a text, as it is and as forms, addresses and JSON write it.
-pub fn hide(text: &str, secret: &str) -> String {
-    let (form, json) = (super::request::encoded(secret), serde_json::Value::from(secret).to_string());
-    let forms = [secret, &form, json.trim_matches('"')];
-    forms.iter().filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(form, "[secret]"))
 }

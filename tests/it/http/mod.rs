@@ -8,6 +8,7 @@ mod consent;
 mod limits;
 mod meanings;
 mod paging;
+mod process;
 mod pulls;
 mod requests;
 mod server;
