@@ -174,13 +174,11 @@ async fn asked_by(mut stream: TcpStream, redirect: &Url) -> Option<CameBack> {
     let head = String::from_utf8(head).ok()?;
     let target = head.strip_prefix("GET ")?.split(' ').next()?;
     let address = redirect.join(target).ok().filter(|address| address.origin() == redirect.origin());
-    match address.filter(|address| address.path() == redirect.path() && address.query().is_some()) {
-        Some(address) => Some(CameBack { address: address.to_string(), browser: Some(stream) }),
-        None => {
-            answer(stream, "404 Not Found", "nothing is here").await;
-            None
-        }
-    }
+    let Some(address) = address.filter(|address| address.path() == redirect.path() && address.query().is_some()) else {
+        answer(stream, "404 Not Found", "nothing is here").await;
+        return None;
+    };
+    Some(CameBack { address: address.to_string(), browser: Some(stream) })
 }
 
 async fn say_in(browser: TcpStream, authorized: bool) {

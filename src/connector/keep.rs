@@ -27,6 +27,9 @@ pub enum SecretError {
     /// There is no key to encrypt it with.
     #[error("there is no `encryption_key` in [store] to encrypt it with")]
     NoKey,
+    /// Others save there faster than this one can.
+    #[error("others save what the connection keeps all the time; try again")]
+    Overtaken,
     /// It cannot be encrypted or decrypted.
     #[error(transparent)]
     Seal(#[from] SealError),

@@ -46,10 +46,9 @@ impl Bridge {
 }
 
 fn refused(error: ConsentError) -> ControlError {
-    let message = error.to_string();
     match error {
-        ConsentError::NotNeeded(_) => ControlError::Conflict(message),
-        ConsentError::Invalid(_) => ControlError::Invalid(message),
-        _ => ControlError::Unavailable(message),
+        ConsentError::Invalid(message) => ControlError::Invalid(message),
+        error @ ConsentError::NotNeeded(_) => ControlError::Conflict(error.to_string()),
+        error => ControlError::Unavailable(error.to_string()),
     }
 }

@@ -50,12 +50,8 @@ impl AssertionPlan {
     /// Compiles what a manifest says; nothing with a problem.
     pub fn compile(checker: &mut Checker, at: &KeyPath, written: &SignedFile) -> Option<Self> {
         let key = checker.template(&at.key("key"), &written.key, NAMES, Secrecy::Told);
-        let optional = |checker: &mut Checker, name: &str, text: Option<&String>| match text {
-            None => Some(None),
-            Some(text) => checker.template(&at.key(name), text, NAMES, Secrecy::Kept).map(Some),
-        };
-        let key_id = optional(checker, "key_id", written.key_id.as_ref());
-        let audience = optional(checker, "audience", written.audience.as_ref());
+        let key_id = checker.optional(&at.key("key_id"), written.key_id.as_ref(), NAMES, Secrecy::Kept);
+        let audience = checker.optional(&at.key("audience"), written.audience.as_ref(), NAMES, Secrecy::Kept);
         let claims: Vec<Option<(String, Tree)>> = written
             .claims
             .iter()

@@ -44,7 +44,7 @@ pub enum AuthPlan {
     /// A login, and what its answer is made into.
     Login(Login),
     /// A person's consent.
-    Consent(ConsentPlan),
+    Consent(Box<ConsentPlan>),
     /// One of several, as a setting says.
     Choice {
         /// What says which.
@@ -93,7 +93,8 @@ impl AuthPlan {
                 Self::Login(Login::Client(Box::new(plan)))
             }
             Some(AuthFile::AuthorizationCode(consent)) => {
-                Self::Consent(ConsentPlan::compile(checker, &at.key("authorization_code"), consent)?)
+                let plan = ConsentPlan::compile(checker, &at.key("authorization_code"), consent)?;
+                Self::Consent(Box::new(plan))
             }
             Some(AuthFile::Session(session)) => {
                 let plan = SessionPlan::compile(checker, &at.key("session"), session)?;

@@ -117,6 +117,8 @@ impl Grant {
     }
 }
 
+// Made for `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 fn failed(failure: Failure) -> ConsentError {
     ConsentError::Failed(failure.to_string())
 }

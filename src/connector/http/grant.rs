@@ -297,7 +297,7 @@ impl Grant {
             match saved.await {
                 Ok(true) => return Ok(()),
                 Ok(false) if tried < SAVES => {}
-                Ok(false) => return Ok(()),
+                Ok(false) => return Err(SecretError::Overtaken),
                 Err(error) if tried == SAVES => return Err(error),
                 Err(_) => tokio::time::sleep(LOOK * tried).await,
             }
@@ -318,7 +318,7 @@ impl Grant {
                 return Ok(());
             }
             if tried == SAVES {
-                return Err(Failure::Unreachable("others save tokens all the time; try again".to_owned()));
+                return Err(unkept(&SecretError::Overtaken));
             }
         }
     }

@@ -91,7 +91,7 @@ impl Logins {
         let (proof, lifetime) = given.map_err(failed)?;
         session.number += 1;
         session.proof = Some(proof.clone());
-        session.until = lifetime.map(|lifetime| asked + (lifetime - early(lifetime)));
+        session.until = lifetime.map(|lifetime| asked + used(lifetime));
         Ok((proof, session.number))
     }
 
@@ -118,9 +118,9 @@ impl Logins {
     }
 }
 
-/// How long before its end a login is repeated.
-pub fn early(lifetime: Duration) -> Duration {
-    EARLY.min(lifetime / EARLY_SHARE)
+/// How long a login is used that is valid for so long.
+pub fn used(lifetime: Duration) -> Duration {
+    lifetime.saturating_sub(EARLY.min(lifetime / EARLY_SHARE))
 }
 
 /// What broke off was the login; the request itself was never sent.

@@ -25,6 +25,9 @@ use crate::record::Value;
 /// What an assertion in a request for a token is (RFC 7523, section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// How the fields of a request for a token are written.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// Where tokens are given out, and how the client proves itself there.
 #[derive(Debug)]
 pub struct TokenPlan {
@@ -98,13 +101,6 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-fn optional(checker: &mut Checker, at: &KeyPath, text: Option<&String>) -> Option<Option<Template>> {
-    match text {
-        None => Some(None),
-        Some(text) => checker.template(at, text, NAMES, Secrecy::Kept).map(Some),
-    }
-}
-
 impl TokenPlan {
     /// Compiles what a manifest says of a client with credentials of its own; nothing with a problem.
     pub fn of_client(checker: &mut Checker, at: &KeyPath, written: &ClientCredentialsFile) -> Option<Self> {
@@ -141,10 +137,7 @@ impl TokenPlan {
         }
         let url = checker.template(&at.key("token_url"), url, NAMES, Secrecy::Kept);
         let client_id = checker.template(&at.key("client_id"), client_id, NAMES, secrecy);
-        let secret = match secret {
-            None => Some(None),
-            Some(text) => checker.template(&at.key("client_secret"), text, NAMES, Secrecy::Told).map(Some),
-        };
+        let secret = checker.optional(&at.key("client_secret"), secret, NAMES, Secrecy::Told);
         let client = match (secret?, signed, sent.unwrap_or_default()) {
             (None, None, _) => ClientProof::None,
             (None, Some(signed), _) => {
@@ -153,7 +146,7 @@ impl TokenPlan {
             (Some(secret), _, ClientAuthWord::Body) => ClientProof::Body(secret),
             (Some(secret), _, ClientAuthWord::Basic) => ClientProof::Basic(secret),
         };
-        let scope = optional(checker, &at.key("scope"), scope);
+        let scope = checker.optional(&at.key("scope"), scope, NAMES, Secrecy::Kept);
         let parameters = Named::compile(checker, &at.key("token_parameters"), parameters, NAMES, Secrecy::Told);
         Some(Self { url: url?, client_id: client_id?, client, scope: scope?, parameters: parameters? })
     }
@@ -175,8 +168,7 @@ impl TokenPlan {
         let extra = vault.with(&Value::Null, zone, |context| self.parameters.fill(context));
         let mut form: BTreeMap<String, String> = extra.map_err(|error| error.to_string())?.into_iter().collect();
         form.extend(fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
-        const FORM: &str = "application/x-www-form-urlencoded";
-        // Whatever the system's other requests say of themselves.
+        // Whatever other requests of the system say of themselves.
         let mut headers =
             vec![("accept".to_owned(), "application/json".to_owned()), ("content-type".to_owned(), FORM.to_owned())];
         let mut hidden = Vec::new();
@@ -238,7 +230,7 @@ impl ConsentPlan {
             &written.token_parameters,
         );
         let url = checker.template(&at.key("authorize_url"), &written.authorize_url, NAMES, Secrecy::Kept);
-        let redirect = optional(checker, &at.key("redirect_url"), written.redirect_url.as_ref());
+        let redirect = checker.optional(&at.key("redirect_url"), written.redirect_url.as_ref(), NAMES, Secrecy::Kept);
         let path = at.key("authorize_parameters");
         let parameters = Named::compile(checker, &path, &written.authorize_parameters, NAMES, Secrecy::Kept);
         Some(Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::login::early;
+use super::login::used;
 use super::oauth::Given;
 
 /// How long a refresh token that was refused is not tried again.
@@ -106,7 +106,7 @@ impl Tokens {
         let access = Access {
             token: given.access.clone(),
             until: given.lifetime.map(|lifetime| later(asked, lifetime)),
-            renew: given.lifetime.map(|lifetime| later(asked, lifetime - early(lifetime)).max(renewable)),
+            renew: given.lifetime.map(|lifetime| later(asked, used(lifetime)).max(renewable)),
             renewable,
         };
         Some(Self { refresh, access: Some(access), claim: None, lost: None, refused: None })

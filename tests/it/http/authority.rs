@@ -215,7 +215,7 @@ impl Keeper for Memory {
             Saving::Fails => return Err(KeepError("the disk is full".into())),
             Saving::Dies => {
                 self.died.notify_one();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
         let mut values = self.values.lock().unwrap();

@@ -9,6 +9,9 @@ use ring::signature::{
 };
 use serde_json::{Value as Json, json};
 
+use tradebridge::config::{Config, Document, KeyPath};
+use tradebridge::connector::{Catalog, Connector};
+
 use super::authority::form;
 use super::server::{Asked, Reply, Server};
 use super::system::{PASSWORD, System, bind, says};
@@ -168,5 +171,45 @@ async fn a_setting_says_which_way_to_log_in() {
     for (by, expected) in [("FR01", "'FR01' is no way to log in; there are"), ("DE01", "there is no value for")] {
         let refused = bind(&server.url(), &choice(by)).err().unwrap();
         says(Some(&refused.to_string()), &[expected]);
+    }
+}
+
+#[tokio::test]
+async fn sap_is_logged_in_to_with_a_password_or_for_a_token() {
+    let server = Server::new(|asked| match asked.path.as_str() {
+        "/token" => Reply::json(json!({ "access_token": "at-1" })),
+        _ => Reply::json(json!({ "d": { "results": [] } })),
+    })
+    .await;
+    let bound = |settings: &str| {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("connectors");
+        let catalog = Catalog::load(&[directory]).unwrap();
+        let text = format!(
+            "[[connection]]\nname = 'erp'\nconnector = 'sap-s4hana'\ntime_zone = 'UTC'\n[connection.settings]\n\
+             base_url = '{}'\nsales_organization = 'NL01'\n{settings}",
+            server.url()
+        );
+        let env = [("PASSWORD".to_owned(), PASSWORD.to_owned())];
+        let config = Config::of_document(Document::parse("tradebridge.toml", &text), env).unwrap();
+        let at = KeyPath::root().key("connection").index(0);
+        Connector::bind(catalog.get("sap-s4hana").unwrap(), &config.connections[0], &config.source.document, &at)
+    };
+    let refused = bound("login = 'oauth'\nuser = 'x'\npassword = { env = 'PASSWORD' }").err().unwrap();
+    says(Some(&refused.to_string()), &["there is no value for `${settings.token_url}`"]);
+    let refused = bound("user = 'x'").err().unwrap();
+    says(Some(&refused.to_string()), &["there is no value for `${settings.password}`"]);
+    for (settings, expected) in [
+        ("user = 'integration'\npassword = { env = 'PASSWORD' }".to_owned(), "Basic aW50ZWdyYXRpb246aHVudGVyMi89Pw=="),
+        (
+            format!(
+                "login = 'oauth'\ntoken_url = '{}/token'\nclient_id = 'x'\nclient_secret = {{ env = 'PASSWORD' }}",
+                server.url()
+            ),
+            "Bearer at-1",
+        ),
+    ] {
+        let probed = bound(&settings).unwrap().probe().await;
+        assert!(probed.iter().all(tradebridge::connector::ProbeResult::is_ok), "{probed:?}");
+        assert_eq!(server.asked().last().unwrap().header("authorization"), expected);
     }
 }

@@ -201,6 +201,18 @@ async fn a_consent_that_is_over_is_said_by_check_status_and_readiness() {
     assert!(checks.iter().any(|check| check["name"] == "connection erp" && check["ok"] == false), "{ready}");
 }
 
+#[test]
+fn a_connection_that_keeps_a_token_wants_a_key_for_the_store() {
+    let site = Site::new("https://erp.example", &[("erp", manifest("https://erp.example", ""))]);
+    let text = std::fs::read_to_string(site.directory.path().join("tradebridge.toml")).unwrap();
+    site.write("tradebridge.toml", &text.replace("encryption_key = { env = 'SEAL' }\n", ""));
+    let check = site.run(&["check", "--offline"]);
+    assert_eq!(check.status.code(), Some(2));
+    let expected =
+        ["connection[0].connector: a connection of 'erp' keeps a token in the store", "openssl rand -base64 32"];
+    says(Some(&said(&check)), &expected);
+}
+
 /// One connector for each way to prove who requests come from.
 fn connectors(url: &str) -> Vec<(&'static str, String)> {
     let http = "[http]\nbase_url = \"${settings.base_url}\"\nmessage = [\"message\"]\n";

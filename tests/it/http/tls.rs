@@ -131,8 +131,9 @@ fn proxy(to: Option<u16>) -> (u16, Arc<Mutex<String>>) {
             client.read_exact(&mut byte).unwrap();
             head.push(byte[0]);
         }
-        *noted.lock().unwrap() = String::from_utf8(head).unwrap().lines().next().unwrap().to_owned();
-        if !noted.lock().unwrap().starts_with("CONNECT") {
+        let head = String::from_utf8(head).unwrap();
+        noted.lock().unwrap().push_str(head.lines().next().unwrap());
+        if !head.starts_with("CONNECT") {
             client.write_all(OK).unwrap();
             return;
         }
