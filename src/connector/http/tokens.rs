@@ -159,3 +159,67 @@ fn later(at: Timestamp, span: Duration) -> Timestamp {
 fn until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    /// Tokens that were asked for at 0 and are valid for ten minutes.
+    fn tokens(renew_after: u64) -> Tokens {
+        let lifetime = Some(Duration::from_mins(10));
+        let given = Given { access: "access".to_owned(), refresh: Some("refresh".to_owned()), lifetime };
+        let (took, renew_after) = (Duration::from_secs(2), Duration::from_secs(renew_after));
+        Tokens::of(&given, None, at(0), took, renew_after).unwrap()
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_token_is_used_until_shortly_before_its_end() {
+        let tokens = tokens(0);
+        assert_eq!(tokens.standing(at(100), None, "me"), Standing::Usable(Some(seconds(440))));
+        assert_eq!(tokens.standing(at(540), None, "me"), Standing::Due);
+        assert_eq!(tokens.standing(at(100), Some("access"), "me"), Standing::Due);
+        assert_eq!(tokens.standing(at(100), Some("another"), "me"), Standing::Usable(Some(seconds(440))));
+    }
+
+    #[test]
+    fn a_token_is_as_old_as_the_system_wants_before_it_is_renewed() {
+        let tokens = tokens(570);
+        assert_eq!(tokens.standing(at(560), None, "me"), Standing::Usable(Some(seconds(12))));
+        assert_eq!(tokens.standing(at(572), None, "me"), Standing::Due);
+        assert_eq!(tokens.standing(at(100), Some("access"), "me"), Standing::TooYoung(seconds(472)));
+    }
+
+    #[test]
+    fn while_somebody_else_renews_a_valid_token_serves_on() {
+        let claimed = tokens(0).claimed("another", at(550), seconds(60));
+        assert_eq!(claimed.standing(at(560), None, "me"), Standing::Usable(Some(seconds(1))));
+        assert_eq!(claimed.standing(at(560), Some("access"), "me"), Standing::Claimed);
+        assert_eq!(claimed.standing(at(605), None, "me"), Standing::Claimed, "it is over");
+        assert_eq!(claimed.standing(at(560), None, "another"), Standing::Due);
+        assert_eq!(claimed.standing(at(610), None, "me"), Standing::Due, "the claim is over");
+        assert_eq!(claimed.claimed("me", at(610), seconds(60)).lost, Some(at(550)), "and nobody knows how it ended");
+    }
+
+    #[test]
+    fn a_refused_refresh_token_rests() {
+        let refused = Refused { reason: "gone".to_owned(), at: at(600) };
+        let tokens = tokens(0).free(None, Some(refused));
+        assert_eq!(tokens.standing(at(700), None, "me"), Standing::Refused("gone".to_owned()));
+        assert_eq!(tokens.standing(at(1200), None, "me"), Standing::Due);
+        assert_eq!(tokens.standing(at(100), None, "me"), Standing::Usable(Some(seconds(440))), "what is valid is used");
+    }
+
+    #[test]
+    fn nothing_prints_a_token() {
+        let printed = format!("{:?} {:?}", tokens(0), tokens(0).access);
+        assert!(!printed.contains("\"access\"") && !printed.contains("refresh"), "{printed}");
+    }
+}

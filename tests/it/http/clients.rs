@@ -213,3 +213,40 @@ async fn sap_is_logged_in_to_with_a_password_or_for_a_token() {
         assert_eq!(server.asked().last().unwrap().header("authorization"), expected);
     }
 }
+
+#[test]
+fn what_makes_no_sense_of_a_login_is_refused_where_it_stands() {
+    let url = "http://127.0.0.1:9";
+    let client = "token_url = \"http://127.0.0.1:9/token\"\nclient_id = \"x\"\n";
+    let both =
+        "client_secret = \"${settings.password}\"\nsigned = { key = \"${settings.token}\", algorithm = \"RS256\" }\n";
+    let choice = "choices = [\"basic\", \"key\"]";
+    for (auth, expected) in [
+        (format!("[http.auth.client_credentials]\n{client}"), "give it one of `client_secret` and `signed`"),
+        (format!("[http.auth.client_credentials]\n{client}{both}"), "give it one of `client_secret` and `signed`"),
+        (
+            format!("[http.auth.authorization_code]\nauthorize_url = \"{url}\"\n{client}client_auth = \"basic\"\n"),
+            "http.auth.authorization_code.client_auth: there is no `client_secret` to be sent",
+        ),
+        (
+            format!("[http.auth.authorization_code]\nauthorize_url = \"{url}/${{settings.token}}\"\n{client}"),
+            "the secret `token` would be seen",
+        ),
+        (
+            format!(
+                "[http.auth.choice]\nby = \"${{settings.way}}\"\nof = {{ basic = {{ bearer = \"x\" }} }}\n[settings.way]\n\
+                 type = \"choice\"\nhelp = \"Which.\"\n{choice}\n"
+            ),
+            "the setting `way` can say 'key', which is none of these",
+        ),
+        (
+            "[http.auth.choice]\nby = \"a\"\nof = { a = { choice = { by = \"b\", of = { b = { bearer = \"x\" } } } } }\n"
+                .to_owned(),
+            "there is one choice only",
+        ),
+    ] {
+        let text = format!("[http]\nbase_url = \"${{settings.base_url}}\"\n{auth}");
+        let refused = bind(url, &text).err().unwrap();
+        says(Some(&refused.to_string()), &["connectors/erp.toml:", expected]);
+    }
+}
