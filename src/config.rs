@@ -10,6 +10,7 @@ mod load;
 mod overrides;
 pub mod place;
 pub mod schema;
+pub mod seal;
 pub mod secret;
 pub mod settings;
 pub mod storage;
@@ -20,6 +21,7 @@ mod violation;
 pub use document::Document;
 pub use load::{environment, schema};
 pub use place::{KeyPath, Position, Problem, Problems};
+pub use seal::{Seal, SealError};
 pub use secret::Secret;
 pub use settings::{
     ApiKey, ApiSettings, Config, Connection, DaemonSettings, DemoCopy, ENTITIES, Guard, LogFormat, LogSettings, Prices,

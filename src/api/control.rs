@@ -42,6 +42,11 @@ pub trait Control: Send + Sync {
 
     /// Tries a connection out, stream by stream.
     async fn survey(&self, request: ProbeRequest) -> Result<Survey, ControlError>;
+    /// Asks for a person's consent for a connection.
+    async fn ask_consent(&self, connection: &str, request: ConsentRequest) -> Result<AskedConsent, ControlError>;
+
+    /// Uses the consent that came back with the person, and tries the connection.
+    async fn use_consent(&self, connection: &str, answer: ConsentAnswer) -> Result<Check, ControlError>;
 
     /// Drops what is beyond its retention, in small steps.
     async fn prune(&self) -> Result<Vec<Pruned>, ControlError>;
@@ -258,6 +263,38 @@ pub struct Check {
     /// What was found, or what is wrong and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// How consent is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsentRequest {
+    /// Where the person is to be sent back to; absent: where the connector says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
+}
+
+/// A consent that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedConsent {
+    /// Where the person gives it.
+    pub address: String,
+    /// Where the person is sent back to.
+    pub redirect: String,
+}
+
+/// What came back with the person. It holds a code that nobody may see.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentAnswer {
+    /// The address that the person was sent back to, whole.
+    pub address: String,
+}
+
+impl std::fmt::Debug for ConsentAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
 }
 
 /// Rows that were dropped.

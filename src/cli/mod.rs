@@ -6,6 +6,7 @@
 mod check;
 mod client;
 mod completions;
+mod connection;
 mod connector;
 mod dead;
 mod files;
@@ -66,6 +67,9 @@ enum Command {
     /// What connectors there are, what one can do and needs, and how far it is verified.
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
+    /// What a person does for a connection once, such as giving consent.
+    #[command(subcommand)]
+    Connection(connection::ConnectionCommand),
     /// Run the daemon until it is told to stop.
     Run,
     /// Pull now, and wait for the end.
@@ -123,6 +127,7 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments, &context),
         Command::Check(arguments) => wait(check::run(&arguments, &context)),
         Command::Connector(command) => connector::run(&command, &context),
+        Command::Connection(command) => wait(connection::run(command, &context)),
         Command::Run => wait(run::run(&context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),

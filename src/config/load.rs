@@ -11,10 +11,14 @@ use super::document::Document;
 use super::overrides;
 use super::place::{KeyPath, Problem, Problems};
 use super::schema::of as schema_of;
+use super::seal::Seal;
 use super::secret::Secret;
 use super::settings::{Config, Source};
 use super::suggest::nearest;
 use super::values::Interval;
+
+/// The secrets of `[store]`.
+const STORE_SECRETS: [&str; 2] = ["password", "encryption_key"];
 
 /// The environment's variables that are text; others can name no key and hold no secret.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
@@ -82,9 +86,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Two entries with the same key would leave open what it allows.
+    /// The key of the store must be one, and two API keys that are the same would leave open what they allow.
     fn check_keys(&self) -> Result<(), Problems> {
         let mut problems = Problems::default();
+        if let Some(Err(message)) = self.store.encryption_key.as_ref().map(Seal::of_key) {
+            let path = KeyPath::root().key("store").key("encryption_key");
+            problems.push(self.source.document.problem(&path, message));
+        }
         for (index, key) in self.keys.iter().enumerate() {
             if let Some(first) = self.keys.iter().take(index).find(|other| other.key == key.key) {
                 let path = KeyPath::root().key("key").index(index).key("key");
@@ -112,6 +120,7 @@ impl<'a> Cross<'a> {
         self.check_syncs();
         self.check_shops();
         self.check_api_keys();
+        self.check_store();
         self.check_demo();
     }
 
@@ -250,18 +259,27 @@ impl<'a> Cross<'a> {
     }
 
     fn check_api_keys(&mut self) {
-        let demo = self.document.content.get("demo") == Some(&Value::Bool(true));
         for (path, key) in self.entries("key") {
             if let Some(shop) = text(key, "shop") {
                 self.check_reference(&path.key("shop"), "shop", shop);
             }
-            if !demo && text(key, "key").is_some() {
-                let problem = self
-                    .document
-                    .problem(&path.key("key"), "a secret must not stand in the configuration")
-                    .hint("use { env = \"…\" } or { file = \"…\" }, or `key create` on the machine");
-                self.problems.push(problem);
-            }
+            self.check_secret(&path, key, "key", ", or `key create` on the machine");
+        }
+    }
+
+    fn check_store(&mut self) {
+        let Some(store) = self.document.content.get("store") else { return };
+        for name in STORE_SECRETS {
+            self.check_secret(&KeyPath::root().key("store"), store, name, "");
+        }
+    }
+
+    /// Only a demonstration writes a secret of an entry out.
+    fn check_secret(&mut self, path: &KeyPath, entry: &Value, name: &str, or: &str) {
+        let demo = self.document.content.get("demo") == Some(&Value::Bool(true));
+        if !demo && text(entry, name).is_some() {
+            let problem = self.document.problem(&path.key(name), "a secret must not stand in the configuration");
+            self.problems.push(problem.hint(format!("use {{ env = \"…\" }} or {{ file = \"…\" }}{or}")));
         }
     }
 }
@@ -289,6 +307,11 @@ impl Secrets<'_> {
     /// Replaces every reference in `tree`, which is the document's content, by its secret.
     fn resolve(&mut self, tree: &mut Value) {
         let root = KeyPath::root();
+        for name in STORE_SECRETS {
+            if let Some(secret) = tree.get_mut("store").and_then(|store| store.get_mut(name)) {
+                self.replace(&root.key("store").key(name), secret);
+            }
+        }
         for (index, connection) in entries_mut(tree, "connection").enumerate() {
             let path = root.key("connection").index(index).key("settings");
             let settings = connection.get_mut("settings").and_then(Value::as_object_mut);
@@ -610,6 +633,19 @@ key = "in the open"
             assert!(said.starts_with(expected), "\n     said: {said}\n expected: {expected}");
         }
         assert_eq!(said.len(), expected.len(), "{said:#?}");
+    }
+
+    #[test]
+    fn the_secrets_of_the_store_are_found_and_a_key_is_one() {
+        let text = "[store]\npassword = { env = 'PASS' }\nencryption_key = { env = 'SEAL' }\n";
+        let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let config = load_with(text, &[("PASS", "hunter2"), ("SEAL", key)]).unwrap();
+        assert_eq!(config.store.password, Some(Secret::new("hunter2")));
+        assert_eq!(config.store.encryption_key, Some(Secret::new(key)));
+        let said = says(text, &[("PASS", "hunter2"), ("SEAL", "short")]);
+        assert!(said[0].starts_with("c.toml:3:") && said[0].contains("openssl rand -base64 32"), "{said:?}");
+        let said = says(&text.replace("{ env = 'SEAL' }", "'written out'"), &[("PASS", "hunter2")]);
+        assert!(said[0].contains("store.encryption_key: a secret must not stand in the configuration"), "{said:?}");
     }
 
     #[test]

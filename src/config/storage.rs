@@ -18,6 +18,9 @@ pub struct StoreSettings {
     pub url: StoreUrl,
     /// The password of the PostgreSQL user.
     pub password: Option<Secret>,
+    /// What secrets in the store are encrypted with, such as the refresh tokens of connections: 32 bytes in base64, made
+    /// by `openssl rand -base64 32`. Needed where a connection keeps such a secret.
+    pub encryption_key: Option<Secret>,
     /// Connections to the PostgreSQL server at the most.
     #[schemars(range(min = 4, max = 1000))]
     pub connections: u32,
@@ -34,6 +37,7 @@ impl Default for StoreSettings {
         Self {
             url: StoreUrl::sqlite("data/tradebridge.db"),
             password: None,
+            encryption_key: None,
             connections: 10,
             lease: Interval::from_secs(15),
             migrate: true,

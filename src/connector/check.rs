@@ -101,6 +101,21 @@ impl Checker<'_> {
         Some(template)
     }
 
+    /// Compiles a template, or that there is none; nothing with a problem.
+    #[allow(clippy::option_option)]
+    pub fn optional(
+        &mut self,
+        path: &KeyPath,
+        source: Option<&String>,
+        names: &[&str],
+        secrecy: Secrecy,
+    ) -> Option<Option<Template>> {
+        match source {
+            None => Some(None),
+            Some(source) => self.template(path, source, names, secrecy).map(Some),
+        }
+    }
+
     /// Compiles an expression; nothing with a problem. The first of its variables are the settings.
     pub fn expression(&mut self, path: &KeyPath, source: &str, fields: Fields, names: &[&str]) -> Option<Expression> {
         let lookups = BTreeMap::new();

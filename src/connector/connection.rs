@@ -15,15 +15,18 @@ use super::file::bind::{FileAction, Needs};
 use super::file::listing::Sightings;
 use super::file::source::{Look, Source};
 use super::http::action::Execution;
-use super::http::auth::Vault;
 use super::http::client::Client;
+use super::http::consent::{Asking, ConsentError};
+use super::http::grant::Grant;
 use super::http::stream::Pages;
 use super::http::traffic::{Described, Traffic};
+use super::http::vault::Vault;
+use super::keep::Keeper;
 use super::offer::{Offer, Wanted};
 use super::outcome::{CreateClass, Created, Found};
 use super::probe::ProbeResult;
 use super::settings::{check_settings, secrets};
-use crate::config::{Connection, Document, KeyPath, Problems, suggest};
+use crate::config::{Connection, Document, KeyPath, Problems, Seal, suggest};
 use crate::record::{Map, Value};
 
 /// A connection to a system.
@@ -149,6 +152,40 @@ impl Connector {
             traffic,
             sightings: Arc::default(),
         })
+    }
+
+    /// Gives the connection, by its name, what it keeps things in beyond a request, and what secrets are encrypted with
+    /// there. The first one stays.
+    pub fn keep_in(&self, keeper: &Arc<dyn Keeper>, seal: Option<&Arc<Seal>>, name: &str) {
+        if let Some(client) = &self.client {
+            client.keep().in_keeper(Arc::clone(keeper), seal.cloned(), name);
+        }
+    }
+
+    /// Whether it keeps secrets.
+    pub fn keeps_secrets(&self) -> bool {
+        self.grant().is_some()
+    }
+
+    /// Asks for a person's consent. `redirect` is where the person is to be sent back to, if not where the manifest says.
+    ///
+    /// # Errors
+    /// Where none is needed, or an address is none.
+    pub fn ask_consent(&self, name: &str, redirect: Option<&str>) -> Result<Asking, ConsentError> {
+        self.grant().ok_or_else(|| ConsentError::NotNeeded(name.to_owned()))?.ask_consent(redirect)
+    }
+
+    /// Uses the consent that came back with a person, to an address.
+    ///
+    /// # Errors
+    /// Where it is none, is of another asking, or the system gives no tokens for it.
+    pub async fn use_consent(&self, name: &str, asking: &Asking, came_back_to: &str) -> Result<(), ConsentError> {
+        let grant = self.grant().ok_or_else(|| ConsentError::NotNeeded(name.to_owned()))?;
+        grant.use_consent(asking, came_back_to).await
+    }
+
+    fn grant(&self) -> Option<&Arc<Grant>> {
+        self.client.as_ref()?.grant()
     }
 
     /// The connector's manifest.

@@ -12,7 +12,7 @@ use super::control::Operated;
 use super::{scopes, targets};
 use crate::api::{self, ApiState};
 use crate::config::{Config, Problems, Secret};
-use crate::connector::Tap;
+use crate::connector::{Asking, Tap};
 use crate::orders::{Desk, Intake, Orders};
 use crate::publish::Notifier;
 use crate::queue::{Clock, Embedded, SystemClock, Wake};
@@ -60,6 +60,8 @@ pub struct Bridge {
     pub(super) started_at: Timestamp,
     /// What is known of pulls and connections in this process.
     known: Mutex<Known>,
+    /// By connection, the consent that is asked for.
+    pub(super) asking: Mutex<BTreeMap<String, Arc<Asking>>>,
 }
 
 /// What is known of pulls and connections in this process.
@@ -92,6 +94,7 @@ impl Bridge {
         let plan = Plan::load_over(&config, tap).map_err(OpenError::Files)?;
         let opened = Arc::new(SqlStore::open(&config.store.url, &OpenOptions::from(&config.store)).await?);
         let store: Arc<dyn Store> = Arc::<SqlStore>::clone(&opened);
+        plan.keep_in(&store);
         scopes::bring_up(&store, &plan.scopes).await?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -128,6 +131,7 @@ impl Bridge {
             operator: operator_key().map_err(OpenError::Random)?,
             started_at: Timestamp::now(),
             known: Mutex::default(),
+            asking: Mutex::default(),
         }))
     }
 
@@ -173,6 +177,7 @@ impl Bridge {
 
     /// Puts another configuration and its plan in force.
     pub(super) fn replace(&self, config: Config, plan: Plan) {
+        plan.keep_in(&self.store);
         self.orders.set_targets(targets::of(&plan, &self.store));
         self.config.send_replace(Arc::new(config));
         self.plan.send_replace(Arc::new(plan));

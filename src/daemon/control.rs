@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use super::bridge::{Bridge, name_of};
 use super::health;
 use crate::api::control::{
-    Check, ConnectionStatus, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewOutcome,
-    PreviewRecord, PreviewRequest, ProbeRequest, Pruned, ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest,
-    SyncStatus,
+    AskedConsent, Check, ConnectionStatus, ConsentAnswer, ConsentRequest, Control, ControlError, ErasePerson,
+    ErasureReport, MapDiffRequest, PreviewOutcome, PreviewRecord, PreviewRequest, ProbeRequest, Pruned, ReloadReport,
+    Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
 use crate::config::{self, Config, Document, suggest};
 use crate::connector::Survey;
@@ -74,6 +74,15 @@ impl Control for Operated {
             ControlError::NotFound(format!("there is no connection '{}'; there are {}", request.connection, names()))
         })?;
         Ok(link.connector.survey().await)
+    }
+
+    async fn ask_consent(&self, connection: &str, request: ConsentRequest) -> Result<AskedConsent, ControlError> {
+        self.0.ask_consent(connection, &request)
+    }
+
+    async fn use_consent(&self, connection: &str, answer: ConsentAnswer) -> Result<Check, ControlError> {
+        let (bridge, connection) = (Arc::clone(&self.0), connection.to_owned());
+        to_the_end(async move { bridge.use_consent(&connection, &answer).await }).await
     }
 
     async fn prune(&self) -> Result<Vec<Pruned>, ControlError> {

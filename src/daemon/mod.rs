@@ -4,6 +4,7 @@
 
 mod admin_file;
 mod bridge;
+mod consent;
 mod control;
 mod demo;
 mod health;

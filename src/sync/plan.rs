@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::keeper::StoreKeeper;
 use super::schedule::Schedule;
 use super::scope::Scopes;
 use crate::config::values::Zone;
-use crate::config::{Config, Connection, Document, Guard, KeyPath, Problem, Problems, SyncSettings, suggest};
-use crate::connector::{Catalog, Connector, Tap};
+use crate::config::{Config, Connection, Document, Guard, KeyPath, Problem, Problems, Seal, SyncSettings, suggest};
+use crate::connector::{Catalog, Connector, Keeper, Tap};
 use crate::mapping::{Mapping, Outbound, Setting};
+use crate::store::Store;
 
 /// The action that hands an order over.
 pub const ORDER_ACTION: &str = "order";
@@ -30,6 +32,8 @@ pub struct Plan {
     pub scopes: Arc<Scopes>,
     /// Whether source rows are kept.
     pub keep_raw: bool,
+    /// What secrets in the store are encrypted with.
+    pub seal: Option<Arc<Seal>>,
 }
 
 /// A connection, ready for use.
@@ -89,6 +93,14 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Has every connection keep in this store what it must not forget.
+    pub fn keep_in(&self, store: &Arc<dyn Store>) {
+        let keeper: Arc<dyn Keeper> = Arc::new(StoreKeeper(Arc::clone(store)));
+        for link in self.links.values() {
+            link.connector.keep_in(&keeper, self.seal.as_ref(), &link.name);
+        }
+    }
+
     /// The pulls of a connection, of one entity or of all.
     pub fn pulls_of(&self, connection: &str, entity: Option<&str>) -> Vec<Arc<Pull>> {
         let wanted =
@@ -115,7 +127,9 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn load(&mut self) -> Plan {
         let config = self.config;
-        let mut plan = Plan { keep_raw: !config.retention.raw.is_zero(), ..Plan::default() };
+        // Loading the configuration has refused what is no key.
+        let seal = config.store.encryption_key.as_ref().and_then(|key| Seal::of_key(key).ok()).map(Arc::new);
+        let mut plan = Plan { keep_raw: !config.retention.raw.is_zero(), seal, ..Plan::default() };
         let catalog = match Catalog::load(&config.connectors) {
             Ok(catalog) => catalog,
             Err(found) => {
@@ -142,6 +156,16 @@ impl Loader<'_> {
             };
             let traffic = self.tap.of(&connection.name);
             match Connector::bind_over(manifest, connection, &config.source.document, &at, traffic) {
+                Ok(connector) if connector.keeps_secrets() && plan.seal.is_none() => {
+                    let message = format!(
+                        "a connection of '{}' keeps a token in the store, and [store] has no `encryption_key` for it",
+                        connection.connector
+                    );
+                    let problem = config.source.document.problem(&at.key("connector"), message);
+                    self.problems.push(problem.hint(
+                        "make one with `openssl rand -base64 32` and set encryption_key = { env = \"…\" } or { file = \"…\" }",
+                    ));
+                }
                 Ok(connector) => {
                     let link = Arc::new(Link::new(connection, connector));
                     plan.links.insert(connection.name.clone(), link);

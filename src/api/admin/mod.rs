@@ -3,6 +3,7 @@
 //! What does not live here: doing what is asked (`control`, `orders`, the store), and how it is shown (`cli`).
 
 mod body;
+mod connections;
 mod error;
 mod keys;
 mod orders;
@@ -29,6 +30,8 @@ pub fn router(_state: &ApiState) -> Router<ApiState> {
         .route("/check", post(work::check))
         .route("/probe", post(work::probe))
         .route("/status", get(work::status))
+        .route("/connections/{name}/consent", post(connections::ask_consent))
+        .route("/connections/{name}/consent/answer", post(connections::use_consent))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))
         .route("/runs/{id}/approve", post(runs::approve))

@@ -1,103 +1,74 @@
-//! How requests prove who they come from: credentials of the settings, or what a login gave.
+//! How requests prove who they come from: credentials of the settings, or what a login or a person's consent gave.
 //!
-//! What does not live here: when a login is repeated (`client`).
+//! What does not live here: when a login is made and repeated (`login`, `grant`).
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
+use base64::Engine as _;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::Url;
+use reqwest::header::AUTHORIZATION;
 
-use super::manifest::{AuthFile, RequestFile};
+use super::manifest::{AuthFile, ChoiceFile, SessionFile};
+use super::oauth::{ConsentPlan, Given, TokenPlan, seconds};
 use super::request::{Request, RequestPlan};
 use super::tree::Named;
-use crate::config::{KeyPath, Secret};
-use crate::connector::check::{Checker, NAMES, Secrecy};
+use super::vault::{Proof, Vault};
+use crate::config::{KeyPath, suggest};
+use crate::connector::check::{Checker, NAMES, SETTINGS, Secrecy};
 use crate::expression::{Context, Expression, Fields, Template};
-use crate::record::{Map, Value};
+use crate::record::Value;
 
 /// The variables of what a login's answer is made into.
 const ANSWERED: &[&str] = &["settings", "answer"];
 
-/// What is shorter in a header is no credential.
-const SHORTEST: usize = 6;
-
-/// The settings of a connection with its secrets; nothing prints them.
-pub struct Vault {
-    settings: Value,
-    secrets: Vec<Secret>,
-}
-
-/// Headers that prove who a request comes from; nothing prints them.
-#[derive(Clone, Default)]
-pub struct Proof(pub Vec<(HeaderName, HeaderValue)>);
-
-impl fmt::Debug for Vault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secrets]")
-    }
-}
-
-impl fmt::Debug for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secrets]")
-    }
-}
-
-impl Vault {
-    /// The settings, secrets among them, and the secrets by themselves.
-    pub fn new(settings: Value, secrets: Vec<Secret>) -> Self {
-        Self { settings, secrets }
-    }
-
-    /// Hides the secrets in a text that may hold them, for messages.
-    pub fn mask(&self, text: &str) -> String {
-        self.secrets.iter().map(Secret::reveal).fold(text.to_owned(), |text, secret| hide(&text, secret))
-    }
-}
-
-impl Proof {
-    /// Hides what the headers hold in a text that may hold it too, for messages.
-    pub fn mask(&self, text: &str) -> String {
-        let texts = self.0.iter().filter_map(|(_, value)| value.to_str().ok());
-        texts.fold(text.to_owned(), |text, secret| {
-            // Systems give back the credentials with or without their scheme.
-            let bare = secret.rsplit(' ').next().unwrap_or(secret);
-            if bare.len() < SHORTEST { text } else { hide(&hide(&text, secret), bare) }
-        })
-    }
-}
-
-/// Hides a secret in a text, as it is and as forms, addresses and JSON write it.
-fn hide(text: &str, secret: &str) -> String {
-    let (form, json) = (super::request::encoded(secret), serde_json::Value::from(secret).to_string());
-    let forms = [secret, &form, json.trim_matches('"')];
-    forms.iter().filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(form, "[secret]"))
-}
-
 /// How requests prove who they come from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub enum AuthPlan {
     /// They do not.
-    #[default]
     None,
     /// HTTP Basic (RFC 7617).
-    Basic { user: Template, password: Template },
+    Basic {
+        /// The user.
+        user: Template,
+        /// The password.
+        password: Template,
+    },
     /// A token (RFC 6750).
     Bearer(Template),
     /// Headers of their own.
     Headers(Named),
     /// A login, and what its answer is made into.
-    Login(Box<Login>),
+    Login(Login),
+    /// A person's consent.
+    Consent(Box<ConsentPlan>),
+    /// One of several, as a setting says.
+    Choice {
+        /// What says which.
+        by: Template,
+        /// All of them, by what the setting says.
+        of: BTreeMap<String, Arc<AuthPlan>>,
+    },
 }
 
 /// A login.
 #[derive(Debug)]
-pub struct Login {
+pub enum Login {
+    /// A request of the manifest's own.
+    Session(Box<SessionPlan>),
+    /// OAuth 2.0 with the client's own credentials.
+    Client(Box<TokenPlan>),
+}
+
+/// A login by a request of the manifest's own.
+#[derive(Debug)]
+pub struct SessionPlan {
     request: RequestPlan,
-    /// Where it is sent, if not behind the base address.
-    url: Option<Template>,
     accepted: Option<Expression>,
+    expires_in: Option<Expression>,
     headers: Named,
 }
 
@@ -118,39 +89,54 @@ impl AuthPlan {
                 Self::Headers(Named::compile(checker, &at.key("headers"), headers, NAMES, Secrecy::Told)?)
             }
             Some(AuthFile::ClientCredentials(client)) => {
-                let at = at.key("client_credentials");
-                let url = checker.template(&at.key("token_url"), &client.token_url, NAMES, Secrecy::Kept);
-                let mut form = BTreeMap::from([
-                    ("grant_type".to_owned(), "client_credentials".to_owned()),
-                    ("client_id".to_owned(), client.client_id.clone()),
-                    ("client_secret".to_owned(), client.client_secret.clone()),
-                ]);
-                form.extend(client.scope.clone().map(|scope| ("scope".to_owned(), scope)));
-                let request = RequestFile {
-                    method: None,
-                    path: None,
-                    query: BTreeMap::default(),
-                    headers: BTreeMap::default(),
-                    body: None,
-                    form: Some(form),
-                };
-                let request = RequestPlan::compile(checker, &at, &request, NAMES, Secrecy::Told);
-                let bearer = BTreeMap::from([("Authorization".to_owned(), "Bearer ${answer.access_token}".to_owned())]);
-                let headers = Named::compile(checker, &at, &bearer, ANSWERED, Secrecy::Told);
-                Self::Login(Box::new(Login { request: request?, url: Some(url?), accepted: None, headers: headers? }))
+                let plan = TokenPlan::of_client(checker, &at.key("client_credentials"), client)?;
+                Self::Login(Login::Client(Box::new(plan)))
+            }
+            Some(AuthFile::AuthorizationCode(consent)) => {
+                let plan = ConsentPlan::compile(checker, &at.key("authorization_code"), consent)?;
+                Self::Consent(Box::new(plan))
             }
             Some(AuthFile::Session(session)) => {
-                let at = at.key("session");
-                let request = RequestPlan::compile(checker, &at.key("request"), &session.request, NAMES, Secrecy::Told);
-                let accepted = match &session.accepted {
-                    Some(accepted) => {
-                        Some(checker.expression(&at.key("accepted"), accepted, Fields::Known(&[]), ANSWERED)?)
-                    }
-                    None => None,
-                };
-                let headers = Named::compile(checker, &at.key("headers"), &session.headers, ANSWERED, Secrecy::Told);
-                Self::Login(Box::new(Login { request: request?, url: None, accepted, headers: headers? }))
+                let plan = SessionPlan::compile(checker, &at.key("session"), session)?;
+                Self::Login(Login::Session(Box::new(plan)))
             }
+            Some(AuthFile::Choice(choice)) => Self::choice(checker, &at.key("choice"), choice)?,
+        })
+    }
+
+    fn choice(checker: &mut Checker, at: &KeyPath, choice: &ChoiceFile) -> Option<Self> {
+        let by = checker.template(&at.key("by"), &choice.by, NAMES, Secrecy::Kept);
+        // What a setting can say and what there is must be the same.
+        for member in by.iter().flat_map(|by| by.members(SETTINGS)) {
+            let choices = checker.settings.get(&member.name).and_then(|setting| setting.choices.as_ref());
+            for choice in choices.into_iter().flatten().filter(|name| !choice.of.contains_key(*name)) {
+                let message = format!("the setting `{}` can say '{choice}', which is none of these", member.name);
+                checker.refuse(&at.key("of"), message, None);
+            }
+        }
+        let mut of = BTreeMap::new();
+        for (name, auth) in &choice.of {
+            let at = at.key("of").key(name);
+            if matches!(auth, AuthFile::Choice(_)) {
+                checker.refuse(&at, "there is one choice only", Some("list all of them in the outer one"));
+            } else if let Some(plan) = Self::compile(checker, &at, Some(auth)) {
+                of.insert(name.clone(), Arc::new(plan));
+            }
+        }
+        (of.len() == choice.of.len()).then_some(())?;
+        Some(Self::Choice { by: by?, of })
+    }
+
+    /// The one that the settings choose, where there is a choice.
+    ///
+    /// # Errors
+    /// Where they choose none of them.
+    pub fn chosen(self: &Arc<Self>, vault: &Vault, zone: &TimeZone) -> Result<Arc<Self>, String> {
+        let Self::Choice { by, of } = &**self else { return Ok(Arc::clone(self)) };
+        let name = vault.fill(by, zone)?;
+        of.get(&name).cloned().ok_or_else(|| {
+            let names = suggest::one_of(of.keys().map(String::as_str));
+            format!("'{name}' is no way to log in; there are {names}")
         })
     }
 
@@ -159,23 +145,33 @@ impl AuthPlan {
     /// # Errors
     /// Where a value is missing.
     pub fn proof(&self, vault: &Vault, zone: &TimeZone) -> Result<Proof, String> {
-        let names = [("settings", &vault.settings)];
-        let record = Map::default();
-        let context = Context { record: (&record).into(), names: &names, zone };
-        let filled = |template: &Template| {
-            let text = template.fill(&context).map_err(|error| error.to_string())?;
-            text.ok_or_else(|| format!("there is no value for `{}`", template.source()))
-        };
         match self {
-            Self::None | Self::Login(_) => Ok(Proof::default()),
+            Self::None | Self::Login(_) | Self::Consent(_) | Self::Choice { .. } => Ok(Proof::default()),
             Self::Basic { user, password } => {
-                use base64::Engine as _;
-                let pair = format!("{}:{}", filled(user)?, filled(password)?);
+                let pair = format!("{}:{}", vault.fill(user, zone)?, vault.fill(password, zone)?);
                 let text = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
-                proof(vec![(AUTHORIZATION.to_string(), text)])
+                Proof::of(vec![(AUTHORIZATION.to_string(), text)])
             }
-            Self::Bearer(token) => proof(vec![(AUTHORIZATION.to_string(), format!("Bearer {}", filled(token)?))]),
-            Self::Headers(headers) => proof(headers.fill(&context).map_err(|error| error.to_string())?),
+            Self::Bearer(token) => bearer(&vault.fill(token, zone)?),
+            Self::Headers(headers) => {
+                let filled = vault.with(&Value::Null, zone, |context| headers.fill(context));
+                Proof::of(filled.map_err(|error| error.to_string())?)
+            }
+        }
+    }
+
+    /// Whether all that requests and logins need of the settings is there.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check(&self, base: &Url, vault: &Vault, zone: &TimeZone) -> Result<(), String> {
+        match self {
+            Self::Login(login) => login.request(base, vault, zone, Timestamp::now()).map(drop),
+            Self::Consent(consent) => {
+                consent.redirect(vault, zone)?;
+                consent.tokens.request(&[], vault, zone, Timestamp::now()).map(drop)
+            }
+            _ => self.proof(vault, zone).map(drop),
         }
     }
 
@@ -186,54 +182,94 @@ impl AuthPlan {
             _ => None,
         }
     }
-}
 
-impl Login {
-    /// The request to be sent.
-    ///
-    /// # Errors
-    /// Where a value is missing.
-    pub fn request(&self, base: &reqwest::Url, vault: &Vault, zone: &TimeZone) -> Result<Request, String> {
-        let names = [("settings", &vault.settings)];
-        let record = Map::default();
-        let context = Context { record: (&record).into(), names: &names, zone };
-        let base = match &self.url {
-            None => base.clone(),
-            Some(url) => {
-                let text = url.fill(&context).map_err(|error| error.to_string())?.unwrap_or_default();
-                super::client::address(&text)?
-            }
-        };
-        Ok(Request { login: true, ..self.request.fill(&base, &context)? })
+    /// What a person's consent is asked for with, where that is the way.
+    pub fn consent(&self) -> Option<&ConsentPlan> {
+        match self {
+            Self::Consent(consent) => Some(consent),
+            _ => None,
+        }
     }
 
-    /// What its answer is made into.
-    ///
-    /// # Errors
-    /// Where the answer says that it did not work, or lacks what the headers need.
-    pub fn proof(&self, answer: &Value, vault: &Vault, zone: &TimeZone) -> Result<Proof, String> {
-        let names = [("settings", &vault.settings), ("answer", answer)];
-        let record = Map::default();
-        let context = Context { record: (&record).into(), names: &names, zone };
+    /// Whether a request that is refused may be accepted after another login.
+    pub fn is_renewed(&self) -> bool {
+        matches!(self, Self::Login(_) | Self::Consent(_))
+    }
+}
+
+impl SessionPlan {
+    fn compile(checker: &mut Checker, at: &KeyPath, session: &SessionFile) -> Option<Self> {
+        let request = RequestPlan::compile(checker, &at.key("request"), &session.request, NAMES, Secrecy::Told);
+        let mut expression = |name: &str, source: Option<&String>| match source {
+            Some(source) => checker.expression(&at.key(name), source, Fields::Known(&[]), ANSWERED).map(Some),
+            None => Some(None),
+        };
+        let accepted = expression("accepted", session.accepted.as_ref());
+        let expires_in = expression("expires_in", session.expires_in.as_ref());
+        let headers = Named::compile(checker, &at.key("headers"), &session.headers, ANSWERED, Secrecy::Told);
+        Some(Self { request: request?, accepted: accepted?, expires_in: expires_in?, headers: headers? })
+    }
+
+    /// What the login's answer is made into, and how long that is valid where the answer says it.
+    fn proof(&self, context: &Context) -> Result<(Proof, Option<Duration>), String> {
         if let Some(accepted) = &self.accepted
-            && !accepted.condition(&context).map_err(|error| error.to_string())?
+            && !accepted.condition(context).map_err(|error| error.to_string())?
         {
             return Err("the login is refused; look at user, password and rights".to_owned());
         }
         // The answer may hold what nobody may see, so only the template is named.
-        let headers = self.headers.fill(&context).ok().filter(|headers| headers.len() == self.headers.len());
-        proof(headers.ok_or("the login's answer lacks what the headers of the requests after it need")?)
+        let headers = self.headers.fill(context).ok().filter(|headers| headers.len() == self.headers.len());
+        let headers = headers.ok_or("the login's answer lacks what the headers of the requests after it need")?;
+        let expires_in = self.expires_in.as_ref().and_then(|told| told.evaluate(context).ok());
+        Ok((Proof::of(headers)?, expires_in.and_then(|told| seconds(&told.into_value()))))
     }
 }
 
-fn proof(headers: Vec<(String, String)>) -> Result<Proof, String> {
-    let mut made = Vec::with_capacity(headers.len());
-    for (name, text) in headers {
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("'{name}' is no name of a header"))?;
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| format!("what goes into the header {name} has characters that none may have"))?;
-        value.set_sensitive(true);
-        made.push((header, value));
+impl Login {
+    /// The request to be sent, by the system's clock.
+    ///
+    /// # Errors
+    /// Where a value is missing.
+    pub fn request(&self, base: &Url, vault: &Vault, zone: &TimeZone, now: Timestamp) -> Result<Request, String> {
+        match self {
+            Self::Session(session) => {
+                let request = vault.with(&Value::Null, zone, |context| session.request.fill(base, context))?;
+                Ok(Request { login: true, ..request })
+            }
+            Self::Client(tokens) => {
+                let scope = tokens.scope(vault, zone)?;
+                let mut fields = vec![("grant_type", "client_credentials")];
+                fields.extend(scope.as_deref().map(|scope| ("scope", scope)));
+                tokens.request(&fields, vault, zone, now)
+            }
+        }
     }
-    Ok(Proof(made))
+
+    /// What its answer is made into, and how long that is valid where the answer says it.
+    ///
+    /// # Errors
+    /// Where the answer says that it did not work, or lacks what the requests after it need.
+    pub fn proof(&self, answer: &Value, vault: &Vault, zone: &TimeZone) -> Result<(Proof, Option<Duration>), String> {
+        match self {
+            Self::Session(session) => vault.with(answer, zone, |context| session.proof(context)),
+            Self::Client(_) => {
+                let given =
+                    Given::of_answer(answer).ok_or("the answer has no `access_token`; look at the token URL")?;
+                Ok((bearer(&given.access)?, given.lifetime))
+            }
+        }
+    }
+
+    /// Whether what it sends depends on the clock.
+    pub fn is_signed(&self) -> bool {
+        matches!(self, Self::Client(tokens) if tokens.is_signed())
+    }
+}
+
+/// The proof of a token.
+///
+/// # Errors
+/// Where it has characters that no header may have.
+pub fn bearer(token: &str) -> Result<Proof, String> {
+    Proof::of(vec![(AUTHORIZATION.to_string(), format!("Bearer {token}"))])
 }

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::auth::Vault;
-use super::client::{Client, Parts};
+use super::client::Client;
 use super::compile::HttpPlan;
 use super::limit::Limit;
 use super::request::RequestPlan;
 use super::stream::{Join, Pages, Parents};
 use super::traffic::Traffic;
+use super::vault::Vault;
+use super::wire::Parts;
 use crate::connector::binder::Binder;
 use crate::connector::compile::{Named, StreamPlan};
 use crate::connector::probe::ProbeResult;
@@ -51,7 +52,7 @@ impl Binder<'_> {
             limit: Limit::new(&plan.allowed, actions),
             traffic,
         };
-        match Client::new(parts, Arc::clone(&plan.auth), plan.csrf.clone(), Arc::clone(&plan.judge)) {
+        match Client::new(parts, &plan.auth, plan.csrf.clone(), Arc::clone(&plan.judge)) {
             Ok(client) => Some(client),
             Err(message) => {
                 self.problems.push(self.document.problem(self.at, message));

@@ -6,9 +6,9 @@ use jiff::tz::TimeZone;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::answer::Answer;
-use super::auth::Proof;
 use super::manifest::CsrfFile;
 use super::request::{Request, RequestPlan};
+use super::vault::Proof;
 use crate::config::KeyPath;
 use crate::connector::check::{Checker, NAMES, Secrecy};
 use crate::expression::Context;

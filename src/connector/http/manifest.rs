@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::oauth_file::{AuthorizationCodeFile, ClientCredentialsFile};
 use crate::config::values::{Interval, Percent};
 
 /// How a system is reached over HTTP.
@@ -113,8 +114,24 @@ pub enum AuthFile {
     Headers(BTreeMap<String, String>),
     /// OAuth 2.0 with the client's own credentials.
     ClientCredentials(ClientCredentialsFile),
+    /// OAuth 2.0 with the consent of a person, given once by `connection authorize`.
+    AuthorizationCode(AuthorizationCodeFile),
     /// A login whose answer yields what the headers of the requests after it carry; repeated when a request is refused.
     Session(SessionFile),
+    /// One of several, as a setting says.
+    Choice(ChoiceFile),
+}
+
+/// Several ways to prove who requests come from, of which a setting says one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChoiceFile {
+    /// Which one. A template.
+    #[schemars(length(min = 1))]
+    pub by: String,
+    /// Each as `auth` has it, by what `by` says.
+    #[schemars(extend("minProperties" = 1))]
+    pub of: BTreeMap<String, AuthFile>,
 }
 
 /// HTTP Basic.
@@ -127,21 +144,6 @@ pub struct BasicFile {
     pub password: String,
 }
 
-/// OAuth 2.0 with the client's own credentials (RFC 6749, section 4.4).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClientCredentialsFile {
-    /// Where tokens are given out. A template.
-    pub token_url: String,
-    /// The client. A template.
-    pub client_id: String,
-    /// Its secret. A template.
-    pub client_secret: String,
-    /// What is asked for. A template.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
-}
-
 /// A login.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +153,9 @@ pub struct SessionFile {
     /// A condition on its `answer` that is true where the login worked; by default every answer without an error is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<String>,
+    /// An expression over its `answer` that gives for how many seconds it is valid: it is repeated before they are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
     /// The headers of the requests after it, by name. Templates that know the login's `answer`.
     pub headers: BTreeMap<String, String>,
 }

@@ -8,7 +8,7 @@ use reqwest::Url;
 use super::answer::short;
 use super::manifest::{Method, RequestFile};
 use super::tree::{Named, Tree};
-use crate::config::KeyPath;
+use crate::config::{KeyPath, Secret};
 use crate::connector::check::{Checker, Secrecy};
 use crate::expression::{Context, Template};
 use crate::record::write_value;
@@ -48,6 +48,8 @@ pub struct Request {
     pub body: Option<(&'static str, Vec<u8>)>,
     /// Whether it is a login, whose answer gives what proves who requests come from: little of it is recorded.
     pub login: bool,
+    /// What it carries that no message may show, besides the secrets of the settings.
+    pub hidden: Vec<Secret>,
 }
 
 impl std::fmt::Debug for Request {
@@ -152,11 +154,16 @@ impl RequestPlan {
             Method::Delete => reqwest::Method::DELETE,
         };
         let headers = self.headers.fill(context).map_err(|error| error.to_string())?;
-        Ok(Request { method, url, headers, body, login: false })
+        Ok(Request { method, url, headers, body, login: false, hidden: Vec::new() })
     }
 }
 
 impl Request {
+    /// Hides what it carries in a text that may hold it, for messages.
+    pub fn mask(&self, text: &str) -> String {
+        self.hidden.iter().fold(text.to_owned(), |text, secret| hide(&text, secret.reveal()))
+    }
+
     /// The same request for the address that a page gives for the next one, absolute or not.
     ///
     /// # Errors
@@ -194,7 +201,32 @@ pub fn encoded(text: &str) -> String {
 }
 
 /// A form's text.
-fn form_of(fields: &[(String, String)]) -> Vec<u8> {
+pub fn form_of(fields: &[(String, String)]) -> Vec<u8> {
     let pairs = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     pairs.collect::<Vec<_>>().join("&").into_bytes()
+}
+
+/// An address that requests can be sent to.
+///
+/// # Errors
+/// Where the text is none.
+pub fn address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .map_err(|error| format!("`{text}` is no address: {error}; write it like https://erp.example/api"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("`{text}` is no address of a server; write it like https://erp.example/api"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "an address with a user or password in it would be seen in logs; use the settings for them".to_owned()
+        );
+    }
+    Ok(url)
+}
+
+/// Hides a secret in a text, as it is and as forms, addresses and JSON write it.
+pub fn hide(text: &str, secret: &str) -> String {
+    let (form, json) = (encoded(secret), serde_json::Value::from(secret).to_string());
+    let forms = [secret, &form, json.trim_matches('"')];
+    forms.iter().filter(|form| !form.is_empty()).fold(text.to_owned(), |text, form| text.replace(form, "[secret]"))
 }

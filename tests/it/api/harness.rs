@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tradebridge::api::control::{
-    Check, Control, ControlError, ErasePerson, ErasureReport, MapDiffRequest, PreviewRecord, PreviewRequest,
-    ProbeRequest, Pruned, ReloadReport, Status, SyncReport, SyncRequest,
+    AskedConsent, Check, ConsentAnswer, ConsentRequest, Control, ControlError, ErasePerson, ErasureReport,
+    MapDiffRequest, PreviewRecord, PreviewRequest, ProbeRequest, Pruned, ReloadReport, Status, SyncReport, SyncRequest,
 };
 use tradebridge::api::{ApiState, Metrics, router};
 use tradebridge::config::{Config, Document, Secret, Shop};
@@ -324,6 +324,12 @@ impl Control for Hooks {
     }
     async fn probe(&self) -> Vec<Check> {
         Vec::new()
+    }
+    async fn ask_consent(&self, _: &str, _: ConsentRequest) -> Result<AskedConsent, ControlError> {
+        Err(not_here())
+    }
+    async fn use_consent(&self, _: &str, _: ConsentAnswer) -> Result<Check, ControlError> {
+        Err(not_here())
     }
     async fn prune(&self) -> Result<Vec<Pruned>, ControlError> {
         Err(not_here())

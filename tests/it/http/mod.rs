@@ -2,13 +2,18 @@
 
 mod actions;
 mod auth;
+mod authority;
+mod clients;
+mod consent;
 mod limits;
 mod meanings;
 mod paging;
 mod probe;
+mod process;
 mod pulls;
 mod recording;
 mod requests;
 mod server;
 mod system;
+mod tls;
 mod weather;

@@ -2,16 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection};
 use serde_json::json;
 use tradebridge::connector::Created;
 use tradebridge::record::Map;
@@ -121,42 +117,6 @@ async fn a_server_without_tls_is_down() {
     server.join().unwrap();
     let Created::NotExecuted { reason, connection_down: true, .. } = created else { panic!("{created:?}") };
     says(Some(&reason), &["127.0.0.1 cannot be reached", "is spoken to by TLS and does not answer so"]);
-}
-
-/// A server with a certificate of an authority of its own, which answers one connection with an empty list.
-fn with_tls() -> (String, thread::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let serving = thread::spawn(move || {
-        tradebridge::install_crypto();
-        let certificate = CertificateDer::from_pem_slice(include_bytes!("../../fixtures/http/server.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../fixtures/http/server.key")).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-        let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut stream = rustls::Stream::new(&mut tls, &mut stream);
-        let mut head = [0; 4096];
-        // A client that does not trust it leaves before it asks.
-        if stream.read(&mut head).is_ok_and(|read| read > 0) {
-            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]");
-        }
-    });
-    (url, serving)
-}
-
-#[tokio::test]
-async fn a_certificate_of_an_own_authority_is_trusted_where_the_connection_gives_it() {
-    let (url, serving) = with_tls();
-    let created = System::new(&url, QUICK).create(&Map::default()).await;
-    serving.join().unwrap();
-    let Created::NotExecuted { reason, connection_down: true, .. } = created else { panic!("{created:?}") };
-    says(Some(&reason), &["cannot be reached", "certificate", "give the certificate of an own authority with `ca`"]);
-
-    let (url, serving) = with_tls();
-    let ca = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/http/ca.pem");
-    let text = QUICK.replace("timeout =", &format!("ca = \"{ca}\"\ntimeout ="));
-    assert_eq!(System::new(&url, &text).probe().await, None);
-    serving.join().unwrap();
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ const NAMES: &[&str] = &[
 
 /// Names of what is one in a login.
 const LOGIN_NAMES: &[&str] =
-    &["token", "code", "assertion", "clientassertion", "key", "session", "ticket", "signature"];
+    &["token", "code", "assertion", "clientassertion", "codeverifier", "state", "key", "session", "ticket", "signature"];
 
 /// Parts of the names of headers that hold secrets.
 const HEADERS: &[&str] =

@@ -140,6 +140,7 @@ impl Recorder {
     fn entry(&self, at: Timestamp, exchange: &Exchange) -> Entry {
         let Exchange { request, headers, proof, outcome, took } = exchange;
         proof.values().for_each(|value| self.mask.learn_proof(value));
+        request.hidden.iter().for_each(|secret| self.mask.learn(secret.reveal()));
         if let Ok(answer) = outcome {
             self.mask.learn_answer(&answer.headers);
         }
