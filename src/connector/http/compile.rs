@@ -81,6 +81,8 @@ pub struct PagesPlan {
     pub parents: Option<Arc<ParentsPlan>>,
     /// What is joined to its records.
     pub joins: Vec<Arc<JoinPlan>>,
+    /// What holds for the records that are not left out.
+    pub kept: Option<Arc<Expression>>,
     /// The field by which its records are unfolded.
     pub unfold: Option<String>,
     /// Whether its request asks about records of another stream.
@@ -203,6 +205,10 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         return None;
     };
     let request = RequestPlan::compile(checker, &at, request, stream::NAMES, Secrecy::Kept)?;
+    let kept = match &stream.r#where {
+        Some(source) => Some(Arc::new(checker.expression(&merged.key("where"), source, Fields::Any, NAMES)?)),
+        None => None,
+    };
     let (parents, joins) = related::compile(checker, merged)?;
     let asks_about = request.uses(stream::PARENTS);
     let unfold = stream.unfold.clone();
@@ -214,6 +220,7 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         reading: reading?,
         parents,
         joins,
+        kept,
         unfold,
         asks_about,
     })
