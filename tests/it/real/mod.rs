@@ -5,3 +5,4 @@ mod odata;
 mod sap;
 mod tryton;
 mod tryton_connection;
+mod tryton_orders;
