@@ -84,6 +84,10 @@ enum Walked {
     Refused {
         reason: String,
     },
+    /// The same, of what an earlier execution had made.
+    Undone {
+        reason: String,
+    },
     /// Nothing was made.
     NotExecuted(Failure),
     Unknown {
@@ -102,6 +106,7 @@ impl<'a> Execution<'a> {
         match self.walk(Map::default(), 0).await {
             Walked::Done { number } => Created::Accepted { number },
             Walked::Refused { reason } => Created::Rejected { reason },
+            Walked::Undone { reason } => Created::Undone { reason },
             Walked::Unknown { reason } => Created::Unknown { reason },
             Walked::NotExecuted(failure) => {
                 let retry_after = match &failure {
@@ -126,7 +131,7 @@ impl<'a> Execution<'a> {
         };
         match self.go_on(made).await {
             Walked::Done { number } => Found::Accepted { number },
-            Walked::Refused { reason } => Found::Rejected { reason },
+            Walked::Refused { reason } | Walked::Undone { reason } => Found::Rejected { reason },
             Walked::NotExecuted(failure) => {
                 Found::Failed { connection_down: is_down(&failure), reason: failure.to_string() }
             }
@@ -159,7 +164,10 @@ impl<'a> Execution<'a> {
             match self.client.send(&request).await {
                 Ok(answer) if answer.duplicate && at == makes => {
                     return match self.search().await {
-                        Search::One(made) => Box::pin(self.go_on(made)).await,
+                        Search::One(made) => match Box::pin(self.go_on(made)).await {
+                            Walked::Refused { reason } => Walked::Undone { reason },
+                            walked => walked,
+                        },
                         Search::None => Walked::Unknown {
                             reason: format!("{}: the system says that it has it, and does not find it", step.name),
                         },

@@ -1,11 +1,10 @@
 //! Orders at Tryton through the running daemon, which is killed, cut off and logged out at each step: one sale in the end, and as
 //! far as it is to come.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::{Value, json};
 
-use crate::daemon::{Daemon, Site, root};
+use super::site;
+use crate::daemon::{Daemon, Site};
 use crate::daemon_orders::Shop;
 use crate::support::peers::{Peer, System, TRYTON_PASSWORD, Tryton, USER};
 use crate::support::wire::{Accident, Wire};
@@ -24,27 +23,9 @@ struct Bridge {
 impl Bridge {
     async fn new() -> Self {
         let peer = Peer::own(System::Tryton);
-        let wire = Wire::begin(peer.address()).await;
-        let site = Site { directory: tempfile::tempdir().unwrap() };
-        let password = site.path("password");
-        std::fs::write(&password, TRYTON_PASSWORD).unwrap();
-        std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let text = format!(
-            "demo = true\nconnectors = ['{root}/connectors']\nmappings = ['{root}/mappings']\n\
-             [store]\nurl = 'sqlite://{store}'\n[api]\nlisten = '127.0.0.1:0'\n[log]\nformat = 'json'\n\
-             [[connection]]\nname = 'erp'\nconnector = 'tryton'\ncompany = 'NL01'\ntime_zone = 'Europe/Amsterdam'\n\
-             retry = {{ initial = '1s', max = '2s', give_up_after = '1h' }}\n[connection.settings]\n\
-             base_url = 'http://127.0.0.1:{port}'\ndatabase = 'erp'\nuser = '{USER}'\npassword = {{ file = '{password}' }}\n\
-             warehouse = 5\n[[sync]]\nconnection = 'erp'\nentity = 'customer'\nevery = '1h'\n\
-             [[sync]]\nconnection = 'erp'\nentity = 'product'\nevery = '1h'\n\
-             [[shop]]\nname = 'b2b'\ncompanies = ['NL01']\nconnections = ['erp']\norders_to = 'erp'\n\
-             [[key]]\nname = 'demo'\nshop = 'b2b'\nscopes = ['read', 'orders']\nkey = 'tb_demo_key'\n",
-            root = root().display(),
-            store = site.path("tradebridge.db").display(),
-            port = wire.port(),
-            password = password.display(),
-        );
-        std::fs::write(site.config(), text).unwrap();
+        let wire = Wire::begin(peer.port()).await;
+        let settings = format!("database = 'erp'\nuser = '{USER}'\nwarehouse = 5\n");
+        let site = site("tryton", wire.port(), &settings, TRYTON_PASSWORD, &["customer", "product"]);
         let tryton = Tryton::login(&peer).await;
         Self { _peer: peer, wire, site, tryton }
     }

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// What happens to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Accident {
-    /// It is executed, and its answer never arrives: the connection stays as it is.
+    /// It is executed, and its answer never arrives: the connection stays as it is until the wire is cleared.
     Held,
     /// It is executed, and the connection is cut before its answer.
     Cut,
@@ -30,15 +30,16 @@ struct Shared {
     /// A text of the requests that are meant, how many of them go well before, and what happens to the next.
     planned: Mutex<Option<(String, usize, Accident)>>,
     happened: watch::Sender<u64>,
+    cleared: watch::Sender<()>,
 }
 
 impl Wire {
-    /// Begins to pass on to a system, `http://NAME:PORT`.
-    pub(crate) async fn begin(address: &str) -> Self {
-        let system = address.rsplit(':').next().unwrap().parse().unwrap();
+    /// Begins to pass on to the system at a port of this machine.
+    pub(crate) async fn begin(system: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { system, planned: Mutex::new(None), happened: watch::Sender::new(0) });
+        let (happened, cleared) = (watch::Sender::new(0), watch::Sender::new(()));
+        let shared = Arc::new(Shared { system, planned: Mutex::new(None), happened, cleared });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { port, shared, task }
     }
@@ -46,6 +47,11 @@ impl Wire {
     /// The port on which it passes on.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Breaks off what is held.
+    pub(crate) fn clear(&self) {
+        self.shared.cleared.send_replace(());
     }
 
     /// Plans an accident for a request that has a text in it, after so many others that have it; waited for with
@@ -79,6 +85,7 @@ async fn pass(client: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
         let (head, body) = message(&mut client).await?;
         let request = format!("{head}{}", String::from_utf8_lossy(&body));
         let accident = shared.accident(&request);
+        let mut cleared = shared.cleared.subscribe();
         if let Some(Accident::After(first)) = &accident {
             exchange(shared.system, &head, first.as_bytes()).await?;
         }
@@ -87,7 +94,7 @@ async fn pass(client: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
             shared.happened.send_modify(|count| *count += 1);
         }
         match accident {
-            Some(Accident::Held) => std::future::pending().await,
+            Some(Accident::Held) => return cleared.changed().await.map_err(std::io::Error::other),
             Some(Accident::Cut) => return Ok(()),
             Some(Accident::After(_)) | None => client.get_mut().write_all(&answer).await?,
         }
