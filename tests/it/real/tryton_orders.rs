@@ -56,6 +56,11 @@ impl Bridge {
     }
 }
 
+/// What a request that calls a method has in it, and no other.
+fn calls(method: &str) -> String {
+    format!(r#""method":"{method}""#)
+}
+
 fn until(daemon: &mut Daemon, state: &str) {
     daemon.until(|line| line["to"] == state);
 }
@@ -67,7 +72,7 @@ async fn killed_after_each_step_the_next_daemon_takes_the_others() {
     daemon.until_all_pulled(&["customer", "product"]);
     // The last reads the number of what is confirmed.
     for step in STEPS.into_iter().chain(["model.sale.sale.search_read"]) {
-        let mut happened = bridge.wire.plan(step, 0, Accident::Held);
+        let mut happened = bridge.wire.plan(&calls(step), 0, Accident::Held);
         let reference = bridge.post(step, "10001", 2).await;
         happened.changed().await.unwrap();
         daemon.signal("KILL");
@@ -86,7 +91,7 @@ async fn cut_off_or_logged_out_at_each_step_it_goes_on_by_itself() {
     daemon.until_all_pulled(&["customer", "product"]);
     for step in STEPS {
         let cut = format!("cut after {step}");
-        let mut happened = bridge.wire.plan(step, 0, Accident::Cut);
+        let mut happened = bridge.wire.plan(&calls(step), 0, Accident::Cut);
         let reference = bridge.post(&cut, "10001", 2).await;
         happened.changed().await.unwrap();
         until(&mut daemon, "accepted");
@@ -95,7 +100,7 @@ async fn cut_off_or_logged_out_at_each_step_it_goes_on_by_itself() {
         // The session ends between the step before and this one.
         let out = format!("logged out before {step}");
         let logout = json!({ "id": 1, "method": "common.db.logout", "params": [] }).to_string();
-        let mut happened = bridge.wire.plan(step, 0, Accident::After(logout));
+        let mut happened = bridge.wire.plan(&calls(step), 0, Accident::After(logout));
         let reference = bridge.post(&out, "10001", 2).await;
         happened.changed().await.unwrap();
         until(&mut daemon, "accepted");
@@ -115,7 +120,7 @@ async fn what_is_beyond_the_limit_leaves_nothing_wherever_the_daemon_dies() {
         // it is over.
         ("model.sale.sale.delete", "needs_review"),
     ] {
-        let mut happened = bridge.wire.plan(step, 0, Accident::Held);
+        let mut happened = bridge.wire.plan(&calls(step), 0, Accident::Held);
         // 10003 has 32 euros left.
         let reference = bridge.post(step, "10003", 500).await;
         happened.changed().await.unwrap();
