@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::http::manifest::{
-    CursorFile, FindFile, HttpFile, JoinFile, PagingFile, ParentsFile, RequestFile, StepFile, TaggedFile,
+    CursorFile, FindFile, HttpFile, JoinFile, PagingFile, ParentsFile, Paths, RequestFile, StepFile, TaggedFile,
 };
 use crate::config::values::Interval;
 
@@ -307,16 +307,6 @@ pub struct ColumnPlace {
     /// How many characters.
     #[schemars(range(min = 1))]
     pub length: usize,
-}
-
-/// One path or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Paths {
-    /// One.
-    One(String),
-    /// Several, of which each counts.
-    Several(#[schemars(extend("minItems" = 1))] Vec<String>),
 }
 
 /// The row that ends a file.

@@ -50,8 +50,8 @@ pub struct Step {
 pub struct Find {
     /// Its request.
     pub request: RequestPlan,
-    /// The path to what was found.
-    pub records: Vec<String>,
+    /// The paths to what was found, of which the first that is there counts.
+    pub records: Vec<Vec<String>>,
     /// What it adds to what is made, over the `answer`, of which each is one that was found.
     pub gives: Vec<(String, Expression)>,
     /// Whether it is ours, over `made`.
@@ -255,12 +255,15 @@ impl<'a> Execution<'a> {
         let Some(body) = answer.json() else {
             return Err("the search's answer is no JSON".to_owned());
         };
-        match at_path(&body, &self.plan.find.records) {
+        let paths = &self.plan.find.records;
+        let there = |path: &Vec<String>| at_path(&body, path).filter(|found| **found != Value::Null);
+        let null = || paths.iter().find_map(|path| at_path(&body, path));
+        match paths.iter().find_map(there).or_else(null) {
             Some(Value::List(items)) => Ok(items.clone()),
             Some(Value::Map(map)) if !map.is_empty() => Ok(vec![Value::Map(map.clone())]),
             Some(Value::Null | Value::Map(_)) => Ok(Vec::new()),
             // A form that was not expected is no proof that nothing is there.
-            _ => Err(format!("the search's answer has no list at '{}'", self.plan.find.records.join("/"))),
+            _ => Err(format!("the search's answer has no list at '{}'", paths.iter().map(|path| path.join("/")).collect::<Vec<_>>().join("' or '"))),
         }
     }
 

@@ -19,7 +19,7 @@ use super::client::{Timeouts, address};
 use super::csrf::CsrfPlan;
 use super::cursor::Cursor;
 use super::limit::Allowed;
-use super::manifest::{HttpFile, LimitFile};
+use super::manifest::{HttpFile, LimitFile, Paths};
 use super::paging::Paging;
 use super::related::{self, JoinPlan, ParentsPlan};
 use super::request::RequestPlan;
@@ -262,7 +262,13 @@ pub fn action(checker: &mut Checker, at: &KeyPath, written: &ActionFile) -> Opti
     let request = RequestPlan::compile(checker, &at.key("request"), &find.request, action::NAMES, Secrecy::Kept);
     let given = gives(checker, &at.key("gives"), &find.gives);
     let ours = condition(checker, &at.key("ours"), find.ours.as_ref());
-    let records = find.records.iter().flat_map(|path| path.split('/')).map(str::to_owned).collect();
+    let paths = match &find.records {
+        None => vec![""],
+        Some(Paths::One(path)) => vec![path.as_str()],
+        Some(Paths::Several(paths)) => paths.iter().map(String::as_str).collect(),
+    };
+    let names = |path: &str| path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let records = paths.into_iter().map(names).collect();
     Some(action::ActionPlan {
         steps: steps.into_iter().collect::<Option<Vec<_>>>()?,
         find: Find { request: request?, records, gives: given?, ours: ours? },

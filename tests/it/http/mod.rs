@@ -2,6 +2,7 @@
 
 mod actions;
 mod auth;
+mod generic;
 mod limits;
 mod meanings;
 mod paging;

@@ -1,6 +1,7 @@
 //! Tests against real systems. Here, that these are what the connectors' tests take them for; `./scripts/test --fast`
 //! leaves the whole module out.
 
+mod generic;
 mod interrupted;
 mod odata;
 mod sap;
