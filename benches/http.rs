@@ -60,7 +60,7 @@ async fn benchmark(arguments: Arguments) -> Outcome<()> {
     }
     table.print();
     let mut site = Site::new(support::Engine::Sqlite, Columns::Thirteen, "http").await?;
-    let measured = waits(&mut site).await;
+    let measured = Box::pin(waits(&mut site)).await;
     site.remove().await?;
     measured?;
     let mut site = Site::new(support::Engine::Sqlite, Columns::Thirteen, "http").await?;

@@ -113,7 +113,8 @@ fn page(number: u64, rows: u64) -> Vec<u8> {
 }
 
 fn response(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
 }
 
 fn answer(stream: TcpStream, pages: &[Vec<u8>]) -> std::io::Result<()> {
@@ -144,7 +145,8 @@ fn answer(stream: TcpStream, pages: &[Vec<u8>]) -> std::io::Result<()> {
         match number {
             None => out.write_all(&order)?,
             Some(number) if path.contains("/small/") => {
-                let next = if number + 1 < SMALL { format!(",\"@odata.nextLink\":\"{}\"", number + 1) } else { String::new() };
+                let next =
+                    if number + 1 < SMALL { format!(",\"@odata.nextLink\":\"{}\"", number + 1) } else { String::new() };
                 let text = body(0, 1);
                 let text = text.replacen("\"Number\":\"0\"", &format!("\"Number\":\"{number}\""), 1);
                 out.write_all(&response(&format!("{}{next}}}", text.trim_end_matches('}'))))?;

@@ -122,9 +122,7 @@ impl Site {
              [[connection]]\nname = '{CONNECTION}'\nconnector = '{}'\ncompany = 'NL01'\n\
              time_zone = 'Europe/Amsterdam'\nsettings = {{ {} }}\n\
              [[sync]]\nconnection = '{CONNECTION}'\nentity = '{ENTITY}'\nevery = '1d'\n{}",
-            self.connector,
-            self.settings,
-            self.more
+            self.connector, self.settings, self.more
         )
     }
 

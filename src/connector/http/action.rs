@@ -263,7 +263,10 @@ impl<'a> Execution<'a> {
             Some(Value::Map(map)) if !map.is_empty() => Ok(vec![Value::Map(map.clone())]),
             Some(Value::Null | Value::Map(_)) => Ok(Vec::new()),
             // A form that was not expected is no proof that nothing is there.
-            _ => Err(format!("the search's answer has no list at '{}'", paths.iter().map(|path| path.join("/")).collect::<Vec<_>>().join("' or '"))),
+            _ => Err(format!(
+                "the search's answer has no list at '{}'",
+                paths.iter().map(|path| path.join("/")).collect::<Vec<_>>().join("' or '")
+            )),
         }
     }
 

@@ -102,7 +102,12 @@ async fn a_json_api_is_read_and_takes_orders_by_the_connector_that_ships() {
         assert_eq!((run.complete, run.counts.created, run.counts.updated), (complete, 0, 0), "{entity}");
     }
     // What changed since five minutes before the last change that was seen.
-    assert!(server.asked().iter().any(|asked| asked.query.get("updated_since").is_some_and(|at| at == "2026-11-24T10:55:00Z")));
+    assert!(
+        server
+            .asked()
+            .iter()
+            .any(|asked| asked.query.get("updated_since").is_some_and(|at| at == "2026-11-24T10:55:00Z"))
+    );
     let tier = store.parts(Entity::PriceAgreement, &[Key::new("NL01", "7-10")]).await.unwrap();
     assert_eq!((&tier[0].content["value"], &tier[0].content["minimum_quantity"]), (&json!("12.5"), &json!("10")));
 

@@ -49,9 +49,7 @@ fn sap() -> Case {
         connector: "sap-s4hana",
         settings: format!("user = '{USER}'\nsales_organization = 'NL01'\ncondition_types = ['PR00', 'K020']\n"),
         password: ODATA_PASSWORD,
-        entities: &[
-            "customer", "address", "contact", "product", "price_agreement", "stock", "credit", "order_status",
-        ],
+        entities: &["customer", "address", "contact", "product", "price_agreement", "stock", "credit", "order_status"],
         points: &[
             ("to_CustomerSalesArea", 2),
             ("A_BusinessPartnerContact?", 1),
@@ -189,7 +187,8 @@ async fn meets_a_change(case: Case, peer: &Peer, text: &str, office: impl AsyncF
 async fn a_change_at_tryton_while_changes_are_read_comes_with_the_next_pull() {
     let peer = Peer::own(System::Tryton);
     let client = Tryton::login(&peer).await;
-    let parties = json!([[["code", ">=", "10001"], ["code", "<=", "10020"]], 0, null, [["id", "ASC"]], { "company": 1 }]);
+    let parties =
+        json!([[["code", ">=", "10001"], ["code", "<=", "10020"]], 0, null, [["id", "ASC"]], { "company": 1 }]);
     let parties = client.call("model.party.party.search", parties).await.unwrap();
     let office = async |at: usize, name: &str| {
         let values = json!([[parties[at]], { "name": name }, { "company": 1 }]);

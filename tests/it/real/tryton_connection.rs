@@ -187,7 +187,10 @@ async fn stock_of_every_warehouse_is_seen(engine: Engine) {
     // A count in one warehouse finds more.
     let tryton = Tryton::login(&peer).await;
     let storage = tryton
-        .call("model.stock.location.search", json!([[["parent.code", "=", "SOUTH"], ["code", "=", "STO"]], 0, 1, null, {}]))
+        .call(
+            "model.stock.location.search",
+            json!([[["parent.code", "=", "SOUTH"], ["code", "=", "STO"]], 0, 1, null, {}]),
+        )
         .await
         .unwrap()[0]
         .clone();
@@ -222,9 +225,12 @@ async fn prices_are_what_tryton_computes(engine: Engine) {
         line("unit_price * 0.5 + 2", json!({ "product": 2, "quantity": 10 })),
         line("cost_price * 1.4", json!({ "product": 8 })),
         line("cost_price * 1.2", json!({ "category": 3 })),
-        line("unit_price * 2", json!({
-            "category": 2, "start_date": { "__class__": "date", "year": 2101, "month": 1, "day": 1 },
-        })),
+        line(
+            "unit_price * 2",
+            json!({
+                "category": 2, "start_date": { "__class__": "date", "year": 2101, "month": 1, "day": 1 },
+            })
+        ),
     ]);
     let lines: Vec<i64> = serde_json::from_value(
         tryton.call("model.product.price_list.line.create", json!([lines, context])).await.unwrap(),
@@ -261,7 +267,10 @@ async fn prices_are_what_tryton_computes(engine: Engine) {
     // Of the Elbows the line before it decides.
     assert_eq!(price(4, 1).await, expected("P1001", "7.2", None));
     assert_eq!(price(4, 6).await, expected("P1006", "22.5", None));
-    assert_eq!(bridge.main(Entity::PriceAgreement, &format!("{}-6", lines[4])).await.unwrap()["valid_from"], "2101-01-01");
+    assert_eq!(
+        bridge.main(Entity::PriceAgreement, &format!("{}-6", lines[4])).await.unwrap()["valid_from"],
+        "2101-01-01"
+    );
 
     for full in [false, true] {
         let counts = bridge.pull_computed(full).await;

@@ -123,8 +123,8 @@ async fn exchange(system: u16, head: &str, body: &[u8]) -> std::io::Result<Vec<u
         let line = line.to_ascii_lowercase();
         !line.starts_with("content-length:") && !line.starts_with("connection:")
     });
-    let mut request = lines.collect::<Vec<_>>().join("\r\n");
-    request.push_str(&format!("\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()));
+    let lines = lines.collect::<Vec<_>>().join("\r\n");
+    let request = format!("{lines}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     server.get_mut().write_all(&[request.as_bytes(), body].concat()).await?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;
