@@ -6,6 +6,7 @@
 
 pub mod data;
 pub mod limit;
+pub mod odata;
 pub mod postgres;
 pub mod program;
 pub mod site;

@@ -36,7 +36,9 @@ pub enum Place {
 pub struct Site {
     pub place: Place,
     directory: TempDir,
-    columns: Columns,
+    /// The connector and its settings.
+    connector: &'static str,
+    settings: String,
     /// What is in the configuration beside store and connection.
     more: String,
 }
@@ -62,7 +64,9 @@ impl Site {
             Engine::Sqlite => Place::Sqlite { store: directory.join("store.db"), directory },
             Engine::Postgres => Place::Postgres { database: Box::new(Database::create(purpose).await?), directory },
         };
-        let site = Self { place, directory: temporary, columns, more: String::new() };
+        let settings = format!("directory = '{}', stable = '10ms'", temporary.path().join("export").display());
+        let connector = columns.connector();
+        let site = Self { place, directory: temporary, connector, settings, more: String::new() };
         match site.store().await {
             Ok(store) => store.close().await,
             Err(error) => {
@@ -84,6 +88,12 @@ impl Site {
         }
     }
 
+    /// Reads from a server by another connector.
+    pub fn reach(&mut self, connector: &'static str, address: &str) {
+        self.connector = connector;
+        self.settings = format!("base_url = '{address}'");
+    }
+
     /// Adds to the configuration.
     pub fn configure(&mut self, more: &str) {
         self.more.push_str(more);
@@ -102,7 +112,7 @@ impl Site {
     /// The configuration's text.
     pub fn configuration(&self) -> String {
         let root = env!("CARGO_MANIFEST_DIR");
-        let (url, export) = (self.url(), self.path("export"));
+        let url = self.url();
         format!(
             "connectors = ['{root}/connectors', '{root}/benches/support/connectors']\n\
              mappings = ['{root}/mappings', '{root}/benches/support/mappings']\n\
@@ -110,11 +120,9 @@ impl Site {
              [api]\nlisten = '127.0.0.1:0'\n\
              [log]\nformat = 'json'\n\
              [[connection]]\nname = '{CONNECTION}'\nconnector = '{}'\ncompany = 'NL01'\n\
-             time_zone = 'Europe/Amsterdam'\nsettings = {{ directory = '{}', stable = '10ms' }}\n\
+             time_zone = 'Europe/Amsterdam'\nsettings = {{ {} }}\n\
              [[sync]]\nconnection = '{CONNECTION}'\nentity = '{ENTITY}'\nevery = '1d'\n{}",
-            self.columns.connector(),
-            export.display(),
-            self.more
+            self.connector, self.settings, self.more
         )
     }
 

@@ -33,6 +33,7 @@ const TRANSPORT_KEYS: &[(&str, Transport)] = &[
     ("parents", Transport::Http),
     ("join", Transport::Http),
     ("unfold", Transport::Http),
+    ("where", Transport::Http),
     ("tagged", Transport::Http),
     ("step", Transport::Http),
     ("find", Transport::Http),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::http::manifest::{
-    CursorFile, FindFile, HttpFile, JoinFile, PagingFile, ParentsFile, RequestFile, StepFile, TaggedFile,
+    CursorFile, FindFile, HttpFile, JoinFile, PagingFile, ParentsFile, Paths, RequestFile, StepFile, TaggedFile,
 };
 use crate::config::values::Interval;
 
@@ -161,7 +161,7 @@ pub struct StreamFile {
     #[schemars(length(min = 1))]
     pub archive: Option<String>,
     /// The request of a page. Its templates know `cursor`, how far the stream was read, or nothing in a complete pass,
-    /// `page`, and `parents`, the records that it asks about.
+    /// `page`, `parents`, the records that it asks about, and `now`, the instant at which it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestFile>,
     /// How the stream is divided into pages; by default it is one.
@@ -181,6 +181,11 @@ pub struct StreamFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub unfold: Option<String>,
+    /// A condition on a record, with what it is asked for about, but before anything is joined to it: what it does not
+    /// hold for is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub r#where: Option<String>,
     /// Objects in records that are values, tagged with their type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tagged: Option<TaggedFile>,
@@ -302,16 +307,6 @@ pub struct ColumnPlace {
     /// How many characters.
     #[schemars(range(min = 1))]
     pub length: usize,
-}
-
-/// One path or several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Paths {
-    /// One.
-    One(String),
-    /// Several, of which each counts.
-    Several(#[schemars(extend("minItems" = 1))] Vec<String>),
 }
 
 /// The row that ends a file.

@@ -2,7 +2,8 @@
 
 use super::check::{Checker, Merged, NAMES};
 use super::format::{self, Path, group::Grouping, write};
-use super::manifest::{ActionFile, Column, Decimal, LineEnd, Paths, ReadFormat, StreamFile, WriteFormat};
+use super::http::manifest::Paths;
+use super::manifest::{ActionFile, Column, Decimal, LineEnd, ReadFormat, StreamFile, WriteFormat};
 use super::reading::{Format, Reading};
 use super::word::{self, Formatted, Plan};
 use super::writing::Writing;

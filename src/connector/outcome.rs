@@ -33,6 +33,12 @@ pub enum Created {
         /// The system's own words.
         reason: String,
     },
+    /// What an earlier attempt made was there; the system refuses the rest in its own words, and nothing is left of it. So
+    /// no attempt is left that could take effect.
+    Undone {
+        /// The system's own words.
+        reason: String,
+    },
     /// Proven not to have been executed: it may be tried again.
     NotExecuted {
         /// Why.

@@ -193,7 +193,7 @@ impl Sender {
             Created::Rejected { reason } if doubt => {
                 return self.refused_in_doubt(&order, came_from, target, &reason).await;
             }
-            Created::Rejected { reason } => {
+            Created::Rejected { reason } | Created::Undone { reason } => {
                 self.commit(&order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
             }
             Created::NotExecuted { reason, connection_down, retry_after } => {
@@ -477,7 +477,7 @@ fn outcome(created: &Created) -> &'static str {
     match created {
         Created::Accepted { .. } => "accepted",
         Created::Submitted => "submitted",
-        Created::Rejected { .. } => "rejected",
+        Created::Rejected { .. } | Created::Undone { .. } => "rejected",
         Created::NotExecuted { connection_down: true, .. } => "connection_down",
         Created::NotExecuted { .. } => "not_executed",
         Created::Unknown { .. } => "unknown",

@@ -267,6 +267,56 @@ async fn a_stream_about_others_is_asked_for_about_what_changed_there() {
 }
 
 #[tokio::test]
+async fn what_a_condition_leaves_out_is_neither_asked_about_nor_seen() {
+    let manifest = r#"
+        [stream.lines]
+        request = { path = "lines", query = { page = "${page.number}" } }
+        paging = { by = "number" }
+        where = "formula.contains('x')"
+        join = [{ stream = "units", into = "Unit", key = "unit", by = "id" }]
+        [stream.units]
+        request = { path = "units", query = { ids = "${parents.map(p, p.unit).join(',')}" } }
+        [stream.prices]
+        request = { path = "prices", query = { line = "${parents[0].id}", at = "${now}", since = "${cursor}" } }
+        parents = { stream = "lines", into = "Line" }
+        where = "Line.id != '5' || price > 1"
+        cursor = { value = "Line.changed.instant()", as = "instant", look_back = "1s" }
+    "#;
+    let system = System::new(manifest, |asked| match (asked.target.as_str(), asked.query.get("page")) {
+        // A page of which nothing is kept does not end the stream.
+        ("GET /lines", Some(page)) if page == "1" => answer(json!([{ "id": "1", "formula": "9.50", "unit": "a" }])),
+        ("GET /lines", Some(page)) if page == "2" => answer(json!([
+            { "id": "2", "formula": "x + 1", "unit": "b", "changed": "2026-11-25T10:00:00Z" },
+            { "id": "3", "formula": null, "unit": "c" }, { "id": "4", "formula": 5 },
+            { "id": "5", "formula": "x", "unit": "b", "changed": "2026-11-25T12:00:00Z" },
+        ])),
+        ("GET /lines", _) => answer(json!([])),
+        ("GET /units", _) => answer(json!([{ "id": "b", "name": "box" }])),
+        _ => answer(json!([{ "price": 1 }, { "price": 2 }])),
+    })
+    .await;
+    let before = jiff::Timestamp::now();
+    let pulled = system.pull("prices", None).await;
+    assert_eq!((pulled.error, system.queries("GET /units", "ids")), (None, vec!["b".to_owned()]));
+    assert_eq!(pulled.rejected.len(), 1, "{:?}", pulled.rejected);
+    assert!(pulled.rejected[0].contains("(the stream's `where`)"), "{:?}", pulled.rejected);
+    let told = |record: &Json| {
+        assert_eq!(record["Line"]["Unit"]["name"], "box");
+        format!("{}-{}", record["Line"]["id"].as_str().unwrap(), record["price"].as_str().unwrap())
+    };
+    assert_eq!(pulled.records.iter().map(told).collect::<Vec<_>>(), ["2-1", "2-2", "5-2"]);
+    assert_eq!(system.queries("GET /prices", "line"), ["2", "5"]);
+    for at in system.queries("GET /prices", "at") {
+        let at: jiff::Timestamp = at.parse().unwrap();
+        assert!(before <= at && at <= jiff::Timestamp::now());
+    }
+    // The cursor is that of what was asked about.
+    assert_eq!(pulled.watermark, Some(json!("2026-11-25T12:00:00Z")));
+    system.pull("prices", pulled.watermark).await;
+    assert_eq!(system.queries("GET /prices", "since")[2..], ["2026-11-25T11:59:59Z", "2026-11-25T11:59:59Z"]);
+}
+
+#[tokio::test]
 async fn a_record_is_unfolded_by_a_list_or_a_map() {
     let manifest = "[stream.products]\nrequest = { path = 'products' }\nunfold = 'prices'\n";
     let system = System::new(manifest, |_| {

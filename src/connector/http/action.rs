@@ -50,8 +50,8 @@ pub struct Step {
 pub struct Find {
     /// Its request.
     pub request: RequestPlan,
-    /// The path to what was found.
-    pub records: Vec<String>,
+    /// The paths to what was found, of which the first that is there counts.
+    pub records: Vec<Vec<String>>,
     /// What it adds to what is made, over the `answer`, of which each is one that was found.
     pub gives: Vec<(String, Expression)>,
     /// Whether it is ours, over `made`.
@@ -84,6 +84,10 @@ enum Walked {
     Refused {
         reason: String,
     },
+    /// The same, of what an earlier execution had made.
+    Undone {
+        reason: String,
+    },
     /// Nothing was made.
     NotExecuted(Failure),
     Unknown {
@@ -102,6 +106,7 @@ impl<'a> Execution<'a> {
         match self.walk(Map::default(), 0).await {
             Walked::Done { number } => Created::Accepted { number },
             Walked::Refused { reason } => Created::Rejected { reason },
+            Walked::Undone { reason } => Created::Undone { reason },
             Walked::Unknown { reason } => Created::Unknown { reason },
             Walked::NotExecuted(failure) => {
                 let retry_after = match &failure {
@@ -126,7 +131,7 @@ impl<'a> Execution<'a> {
         };
         match self.go_on(made).await {
             Walked::Done { number } => Found::Accepted { number },
-            Walked::Refused { reason } => Found::Rejected { reason },
+            Walked::Refused { reason } | Walked::Undone { reason } => Found::Rejected { reason },
             Walked::NotExecuted(failure) => {
                 Found::Failed { connection_down: is_down(&failure), reason: failure.to_string() }
             }
@@ -159,7 +164,10 @@ impl<'a> Execution<'a> {
             match self.client.send(&request).await {
                 Ok(answer) if answer.duplicate && at == makes => {
                     return match self.search().await {
-                        Search::One(made) => Box::pin(self.go_on(made)).await,
+                        Search::One(made) => match Box::pin(self.go_on(made)).await {
+                            Walked::Refused { reason } => Walked::Undone { reason },
+                            walked => walked,
+                        },
                         Search::None => Walked::Unknown {
                             reason: format!("{}: the system says that it has it, and does not find it", step.name),
                         },
@@ -248,12 +256,18 @@ impl<'a> Execution<'a> {
         let Some(body) = answer.json() else {
             return Err("the search's answer is no JSON".to_owned());
         };
-        match at_path(&body, &self.plan.find.records) {
+        let paths = &self.plan.find.records;
+        let there = |path: &Vec<String>| at_path(&body, path).filter(|found| **found != Value::Null);
+        let null = || paths.iter().find_map(|path| at_path(&body, path));
+        match paths.iter().find_map(there).or_else(null) {
             Some(Value::List(items)) => Ok(items.clone()),
             Some(Value::Map(map)) if !map.is_empty() => Ok(vec![Value::Map(map.clone())]),
             Some(Value::Null | Value::Map(_)) => Ok(Vec::new()),
             // A form that was not expected is no proof that nothing is there.
-            _ => Err(format!("the search's answer has no list at '{}'", self.plan.find.records.join("/"))),
+            _ => Err(format!(
+                "the search's answer has no list at '{}'",
+                paths.iter().map(|path| path.join("/")).collect::<Vec<_>>().join("' or '")
+            )),
         }
     }
 

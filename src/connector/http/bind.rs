@@ -97,6 +97,7 @@ impl Binder<'_> {
             group,
             parents,
             joins,
+            kept: plan.kept.clone(),
             unfold: plan.unfold.clone(),
             asks_about: plan.asks_about,
         });

@@ -18,7 +18,7 @@ use super::budget::Rate;
 use super::csrf::CsrfPlan;
 use super::cursor::Cursor;
 use super::limit::Allowed;
-use super::manifest::{HttpFile, LimitFile};
+use super::manifest::{HttpFile, LimitFile, Paths};
 use super::paging::Paging;
 use super::related::{self, JoinPlan, ParentsPlan};
 use super::request::{RequestPlan, address};
@@ -81,6 +81,8 @@ pub struct PagesPlan {
     pub parents: Option<Arc<ParentsPlan>>,
     /// What is joined to its records.
     pub joins: Vec<Arc<JoinPlan>>,
+    /// What holds for the records that are not left out.
+    pub kept: Option<Arc<Expression>>,
     /// The field by which its records are unfolded.
     pub unfold: Option<String>,
     /// Whether its request asks about records of another stream.
@@ -203,6 +205,10 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         return None;
     };
     let request = RequestPlan::compile(checker, &at, request, stream::NAMES, Secrecy::Kept)?;
+    let kept = match &stream.r#where {
+        Some(source) => Some(Arc::new(checker.expression(&merged.key("where"), source, Fields::Any, NAMES)?)),
+        None => None,
+    };
     let (parents, joins) = related::compile(checker, merged)?;
     let asks_about = request.uses(stream::PARENTS);
     let unfold = stream.unfold.clone();
@@ -214,6 +220,7 @@ pub fn stream(checker: &mut Checker, merged: &Merged) -> Option<PagesPlan> {
         reading: reading?,
         parents,
         joins,
+        kept,
         unfold,
         asks_about,
     })
@@ -255,7 +262,13 @@ pub fn action(checker: &mut Checker, at: &KeyPath, written: &ActionFile) -> Opti
     let request = RequestPlan::compile(checker, &at.key("request"), &find.request, action::NAMES, Secrecy::Kept);
     let given = gives(checker, &at.key("gives"), &find.gives);
     let ours = condition(checker, &at.key("ours"), find.ours.as_ref());
-    let records = find.records.iter().flat_map(|path| path.split('/')).map(str::to_owned).collect();
+    let paths = match &find.records {
+        None => vec![""],
+        Some(Paths::One(path)) => vec![path.as_str()],
+        Some(Paths::Several(paths)) => paths.iter().map(String::as_str).collect(),
+    };
+    let names = |path: &str| path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let records = paths.into_iter().map(names).collect();
     Some(action::ActionPlan {
         steps: steps.into_iter().collect::<Option<Vec<_>>>()?,
         find: Find { request: request?, records, gives: given?, ours: ours? },

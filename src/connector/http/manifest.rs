@@ -437,15 +437,26 @@ pub struct StepFile {
 pub struct FindFile {
     /// The request. Its templates know `request` and `reference`.
     pub request: RequestFile,
-    /// The path to what was found in the body, a list or one record; by default the body.
+    /// The path to what was found in the body, a list or one record, or several paths of which the first that is there counts;
+    /// by default the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub records: Option<String>,
+    pub records: Option<Paths>,
     /// Expressions over what was found, by name: what it adds to `made`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gives: BTreeMap<String, String>,
     /// A condition on `made` and `request` that is true where what was found is ours and not another customer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ours: Option<String>,
+}
+
+/// One path or several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Paths {
+    /// One.
+    One(String),
+    /// Several, of which each counts.
+    Several(#[schemars(extend("minItems" = 1))] Vec<String>),
 }
 
 /// Objects that are values: a system tags them with their type.

@@ -13,9 +13,10 @@ use super::tagged::Tagged;
 use super::tree::CURSOR;
 use crate::connector::format::group::Grouping;
 use crate::connector::reading::Reading;
+use crate::expression::Expression;
 
 /// The variables of a stream's request.
-pub const NAMES: &[&str] = &["settings", CURSOR, "page", "parents"];
+pub const NAMES: &[&str] = &["settings", CURSOR, "page", "parents", "now"];
 
 /// Where `parents` stands among them.
 pub const PARENTS: usize = 3;
@@ -43,6 +44,8 @@ pub struct Pages {
     pub joins: Vec<Join>,
     /// Which neighbours are folded into one record; the last of one page and the first of the next may be such.
     pub group: Option<Grouping>,
+    /// What holds for the records that are not left out.
+    pub kept: Option<Arc<Expression>>,
     /// The field by which its records are unfolded.
     pub unfold: Option<String>,
     /// Whether its request asks about records of another stream.

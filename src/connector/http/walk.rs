@@ -9,6 +9,7 @@ use std::io::Cursor as Bytes;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 
 use super::answer::{Answer, Failure};
@@ -159,7 +160,6 @@ impl Walk {
             self.taken += 1;
             record.place.record = self.taken;
         }
-        self.note(&mut records);
         if let Some(paging) = &self.pages.paging {
             let read = PageRead { request: &request, records: &records, answer: &answer, envelope: envelope.as_ref() };
             let next = paging.next(&position, &read);
@@ -242,8 +242,14 @@ impl Walk {
         }
         let client = &self.pages.client;
         let page = position.value(self.pages.paging.as_ref());
-        let names =
-            [("settings", client.settings()), (CURSOR, &self.cursor), ("page", &page), ("parents", &self.parents)];
+        let now = Value::Text(Timestamp::now().to_string());
+        let names = [
+            ("settings", client.settings()),
+            (CURSOR, &self.cursor),
+            ("page", &page),
+            ("parents", &self.parents),
+            ("now", &now),
+        ];
         let record = Map::default();
         let context = Context { record: (&record).into(), names: &names, zone: client.zone() };
         self.pages.request.fill(client.base(), &context).map_err(|message| self.fatal(message, None))
@@ -329,7 +335,8 @@ impl Walk {
         if let Some(field) = early {
             records = unfold(field, records);
         }
-        records = self.with_parents(records)?;
+        records = self.kept(self.with_parents(records)?);
+        self.note(&mut records);
         for join in joins {
             records = self.joined(join, records).await?;
         }
@@ -366,6 +373,29 @@ impl Walk {
             Ok(Record { fields: map.into(), place })
         };
         Ok(records.into_iter().map(|record| record.and_then(with_parent)).collect())
+    }
+
+    /// The records that are not left out.
+    fn kept(&self, records: Page) -> Page {
+        let Some(condition) = &self.pages.kept else { return records };
+        let client = &self.pages.client;
+        let names = [("settings", client.settings())];
+        let judged = records.into_iter().filter_map(|record| {
+            let Record { fields, place } = match record {
+                Ok(record) => record,
+                Err(error) => return Some(Err(error)),
+            };
+            let context = Context { record: fields.borrowed(), names: &names, zone: client.zone() };
+            match condition.condition(&context) {
+                Ok(true) => Some(Ok(Record { fields, place })),
+                Ok(false) => None,
+                Err(error) => {
+                    let message = format!("{error} (the stream's `where`)");
+                    Some(Err(ReadError::Record { place, message }))
+                }
+            }
+        });
+        judged.collect()
     }
 
     /// Records with those of another stream that belong to them.

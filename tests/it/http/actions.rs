@@ -163,6 +163,19 @@ async fn a_duplicate_is_what_is_there_already() {
 }
 
 #[tokio::test]
+async fn what_is_there_already_and_refused_further_on_is_undone_for_good() {
+    let there = vec![json!({ "id": "a/1", "customer": "10", "state": "draft" })];
+    let (system, server) = system(there, |asked| match (asked.method.as_str(), asked.path.as_str()) {
+        ("POST", "/orders") => Some(Reply::status(409)),
+        ("POST", _) => Some(Reply::of(422, "application/json", r#"{"message":"Credit limit exceeded"}"#)),
+        _ => None,
+    })
+    .await;
+    assert_eq!(system.create(&request()).await, Created::Undone { reason: "Credit limit exceeded".into() });
+    assert_eq!(server.told(), ["POST /orders", "GET /orders", ALL[1], "DELETE /orders/a%2F1"]);
+}
+
+#[tokio::test]
 async fn what_is_refused_after_the_first_step_is_undone() {
     let refused = |asked: &Asked| {
         let refused = Reply::of(422, "application/json", r#"{"message":"Credit limit exceeded"}"#);

@@ -7,6 +7,7 @@ pub(crate) mod log;
 pub(crate) mod peers;
 pub(crate) mod postgres;
 pub(crate) mod store;
+pub(crate) mod wire;
 
 /// Runs checks against both engines: each takes the [`store::Engine`] and opens what it needs of it. Their tasks take
 /// turns, or with `in threads` run at the same time.

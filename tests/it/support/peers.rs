@@ -62,9 +62,10 @@ impl System {
 /// A running system. One of a test's own is gone when it is dropped, and also when the test is killed.
 #[derive(Debug)]
 pub(crate) struct Peer {
+    system: System,
     address: String,
     /// That of a test's own, which ends it.
-    _process: Option<Process>,
+    process: Option<Process>,
 }
 
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Peer {
     /// A system that other tests use at the same time: for reading only.
     pub(crate) fn shared(system: System) -> Self {
         match std::env::var(system.variable()) {
-            Ok(address) if !address.is_empty() => Self { address, _process: None },
+            Ok(address) if !address.is_empty() => Self { system, address, process: None },
             _ => Self::own(system),
         }
     }
@@ -92,11 +93,29 @@ impl Peer {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut process = Process::start(system, port);
             if process.answers(port) {
-                return Self { address: system.address(port), _process: Some(process) };
+                return Self { system, address: system.address(port), process: Some(process) };
             }
             said = process.said();
         }
         panic!("{system:?} does not start: {said}");
+    }
+
+    /// Kills a system of the test's own.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts one that was killed again, where it was, with its first data.
+    pub(crate) fn restart(&mut self) {
+        let port = self.port();
+        let mut process = Process::start(self.system, port);
+        assert!(process.answers(port), "{:?} does not start again: {}", self.system, process.said());
+        self.process = Some(process);
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
     }
 
     /// Its address, as `http://127.0.0.1:8000`.
