@@ -79,6 +79,7 @@ pub(super) fn counts(run: &Run) -> String {
         (counts.created, "new"),
         (counts.updated, "changed"),
         (counts.deleted, "deleted"),
+        (counts.missed, "missed once"),
         (counts.rejected, "rejected"),
         (counts.superseded, "superseded"),
         (counts.erased, "without an erased person"),

@@ -30,6 +30,8 @@ pub struct Offer {
     pub identity: Json,
     /// Whether it is the whole stream: what it lacks was deleted.
     pub complete: bool,
+    /// Whether nothing is missed where it changes while it is read: what it lacks is gone at once.
+    pub stable: bool,
     /// Whether it is the same when it is offered again, so that it is read once.
     pub once: bool,
     /// What it is called, for messages: the file's name, or the stream's.
@@ -53,6 +55,7 @@ impl Offer {
         Self {
             identity: json!({ "stream": name, "after": after, "begun": begun }),
             complete: after.is_none(),
+            stable: pages.is_stable(),
             once: false,
             name: name.to_owned(),
             origin: Origin::Pages { pages: Arc::clone(pages), after },

@@ -265,6 +265,7 @@ fn tell(pulled: &Pulled) {
         created: run.counts.created,
         updated: run.counts.updated,
         deleted: run.counts.deleted,
+        missed: run.counts.missed,
         rejected: run.counts.rejected,
         reason: run.reason.as_deref(),
         duration,

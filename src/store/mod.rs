@@ -66,6 +66,9 @@ pub trait Parts: Send + Sync {
     /// The source's living parts after a source key, in the order of source keys: for finding what is absent.
     async fn living(&self, source: SourceId, after: &str, limit: u32) -> Result<Vec<Stored>>;
 
+    /// The living parts of a source that the newest complete pass missed.
+    async fn missed(&self, source: SourceId) -> Result<Vec<i64>>;
+
     /// The parts of entities by key, main part first: what an entity is assembled from.
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>>;
 

@@ -121,6 +121,8 @@ pub enum Operation {
     Delete,
     /// The source row is another, its content is not: only the digest of the source row is noted.
     Recognise,
+    /// A complete pass whose pages may have shifted lacks a part: it is gone where the next one lacks it too.
+    Miss,
 }
 
 /// A difference between a source and the store.
@@ -215,6 +217,8 @@ pub struct Page {
     pub replaced: Vec<String>,
     /// Rejections that are over.
     pub mended: Vec<i64>,
+    /// Parts that an earlier pass missed and that are there.
+    pub met: Vec<i64>,
     /// The source rows of the differences, as they were read.
     pub raw: Option<RawBatch>,
 }
@@ -276,6 +280,9 @@ pub struct RunCounts {
     pub updated: u64,
     /// Gone.
     pub deleted: u64,
+    /// Missed for the first time where pages may have shifted: gone where the next complete pass misses them too.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub missed: u64,
     /// Not taken.
     pub rejected: u64,
     /// Of the rejected: those whose key cannot be told.
@@ -308,6 +315,7 @@ impl RunCounts {
             created: join(self.created, other.created),
             updated: join(self.updated, other.updated),
             deleted: join(self.deleted, other.deleted),
+            missed: join(self.missed, other.missed),
             rejected: join(self.rejected, other.rejected),
             unkeyed: join(self.unkeyed, other.unkeyed),
             superseded: join(self.superseded, other.superseded),

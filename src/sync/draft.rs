@@ -138,6 +138,13 @@ impl Draft {
         self.page.number = run.pages;
     }
 
+    /// Notes a stored part as there.
+    pub fn see(&mut self, progress: &mut Progress, id: i64) {
+        if progress.see_part(id, &mut self.seen) {
+            self.page.met.push(id);
+        }
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.pages == 0

@@ -234,13 +234,13 @@ impl Comparer<'_> {
             let known = match known {
                 Recognised::New => None,
                 Recognised::Same(id) => {
-                    progress.see_part(id, &mut draft.seen);
+                    draft.see(progress, id);
                     run.counts.unchanged += 1;
                     draft.mended(rejected);
                     continue;
                 }
                 Recognised::Other(known) => {
-                    progress.see_part(known.id, &mut draft.seen);
+                    draft.see(progress, known.id);
                     Some(known)
                 }
             };

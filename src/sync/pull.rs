@@ -265,11 +265,11 @@ impl Puller {
         offer: Offer,
         identity: Json,
     ) -> Result<Job, SyncError> {
-        let complete = offer.complete;
+        let (complete, stable) = (offer.complete, offer.stable);
         let input = tokio::task::spawn_blocking(move || offer.open())
             .await
             .map_err(|_| SyncError::Stopped("the opening of the source"))??;
-        Ok(Job { complete, ..self.job_over(plan, pull, lease, source, identity, input) })
+        Ok(Job { complete, stable, ..self.job_over(plan, pull, lease, source, identity, input) })
     }
 
     /// A run over records, as the plan wants it; not a complete pass, and nothing is said of it.
@@ -291,6 +291,7 @@ impl Puller {
             source,
             guard: pull.guard,
             complete: false,
+            stable: true,
             keep_raw: plan.keep_raw,
             reason: None,
             identity,

@@ -21,7 +21,9 @@ use crate::connector::Verify;
 use crate::connector::format::Reader;
 use crate::mapping::{Mapping, Setting};
 use crate::model::PartKind;
-use crate::store::{Known, Lease, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store};
+use crate::store::{
+    Known, Lease, Operation, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store,
+};
 
 /// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
@@ -47,6 +49,8 @@ pub struct Job {
     pub guard: Guard,
     /// Whether the source is read as a whole: what it lacks is deleted.
     pub complete: bool,
+    /// Whether what it lacks is deleted at once; otherwise only where the next complete pass lacks it too.
+    pub stable: bool,
     /// Whether the source rows of what differs are kept.
     pub keep_raw: bool,
     /// What is to be said of the run from its beginning.
@@ -89,7 +93,7 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, lease, mapping, setting, scopes, source, guard, complete, .. } = self;
+        let Self { store, lease, mapping, setting, scopes, source, guard, complete, stable, .. } = self;
         let Self { keep_raw, reason, identity, reader, verify, stop, .. } = self;
         let execution = Execution {
             store,
@@ -100,6 +104,7 @@ impl Job {
             source,
             guard,
             complete,
+            stable,
             keep_raw,
             reason,
             identity,
@@ -120,6 +125,7 @@ struct Execution {
     source: Source,
     guard: Guard,
     complete: bool,
+    stable: bool,
     keep_raw: bool,
     reason: Option<String>,
     identity: Json,
@@ -163,6 +169,7 @@ impl Execution {
         self.stores = false;
         let mut run = self.run(false);
         let mut progress = Progress::new(self.has_rejections().await?);
+        progress.missed = self.missed().await?;
         Box::pin(self.read(&mut run, &mut progress, 0, reader, verify)).await?;
         run.state = RunState::Done;
         if let Verdict::Hold(reason) = self.judge(&run).await? {
@@ -197,6 +204,15 @@ impl Execution {
         Ok(self.store.rejected().await?.iter().any(|(source, _)| *source == self.source.id))
     }
 
+    /// The parts that the complete pass before missed. Kept rows prove nothing of what the source has.
+    async fn missed(&self) -> Result<RoaringTreemap, SyncError> {
+        if is_from_raw_place(&self.identity) {
+            return Ok(RoaringTreemap::new());
+        }
+        let missed = self.store.missed(self.source.id).await?;
+        Ok(missed.into_iter().map(i64::unsigned_abs).collect())
+    }
+
     async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
         finish(&self.store, &self.lease, &self.scopes, self.source.id).await?;
         let rejections = self.has_rejections().await?;
@@ -206,7 +222,8 @@ impl Execution {
                 && run.complete == self.complete;
             if same {
                 let skip = run.counts.read;
-                let progress = Progress::resumed(&run, &pages, rejections)?;
+                let mut progress = Progress::resumed(&run, &pages, rejections)?;
+                progress.missed = self.missed().await?;
                 return Ok((run, progress, skip));
             }
             let ended = Run {
@@ -221,7 +238,9 @@ impl Execution {
             self.complete && self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
         let run = self.run(loading);
         self.store.begin_run(&self.lease, &run).await?;
-        Ok((run, Progress::new(rejections), 0))
+        let mut progress = Progress::new(rejections);
+        progress.missed = self.missed().await?;
+        Ok((run, progress, 0))
     }
 
     fn run(&self, loading: bool) -> Run {
@@ -309,7 +328,8 @@ impl Execution {
         }
     }
 
-    /// After a complete pass that ended well, what the source lacks is gone.
+    /// After a complete pass that ended well, what the source lacks is gone; where its pages may have shifted, only what the
+    /// pass before lacked as well.
     async fn stage_absent(&self, run: &mut Run, progress: &mut Progress) -> Result<(), SyncError> {
         // Mostly everything is there still: then counting tells, and nothing has to be walked through.
         let mut absent = self.store.count(self.source.id).await?.saturating_sub(progress.parts());
@@ -331,15 +351,18 @@ impl Execution {
                     key: stored.key,
                     part: stored.part,
                 };
-                progress.see_part(stored.id, &mut seen);
-                page.differences.push(progress.deletion(stored.source_key, known.hash, &known));
+                let missed_before = progress.see_part(stored.id, &mut seen);
+                let gone = self.stable || missed_before;
+                let operation = if gone { Operation::Delete } else { Operation::Miss };
+                run.counts.deleted += u64::from(gone);
+                run.counts.missed += u64::from(!gone);
+                page.differences.push(progress.absence(operation, stored.source_key, known.hash, &known));
             }
             if page.differences.is_empty() {
                 continue;
             }
             let found = page.differences.len() as u64;
             absent = absent.saturating_sub(found);
-            run.counts.deleted += found;
             run.pages += 1;
             // A run that goes on from here does not stage them once more.
             page.seen = bytes(&seen)?;
@@ -379,7 +402,11 @@ pub(super) fn from_raw_place() -> Json {
 
 /// Whether a run goes over kept source rows.
 fn is_from_raw(run: &Run) -> bool {
-    run.place.as_ref().is_some_and(|place| place.get(FROM_RAW).is_some())
+    run.place.as_ref().is_some_and(is_from_raw_place)
+}
+
+fn is_from_raw_place(place: &Json) -> bool {
+    place.get(FROM_RAW).is_some()
 }
 
 /// Judges the staged customers of a run anew: the shops' conditions may be others than when they were staged.

@@ -93,6 +93,7 @@ impl Bridge {
             setting,
             scopes: Arc::default(),
             guard: Guard::default(),
+            stable: true,
             complete: true,
             keep_raw: true,
             reason: None,

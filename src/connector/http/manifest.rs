@@ -293,6 +293,10 @@ pub struct PagingFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub key: Option<String>,
+    /// Whether a record keeps its place while pages are read: by default `key` does, and no other. Then a record that a
+    /// complete pass lacks is gone at once, and a pass that broke off goes on from its last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<bool>,
 }
 
 /// How the next page is asked for.

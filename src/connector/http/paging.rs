@@ -29,6 +29,8 @@ pub struct Paging {
     next: Vec<Vec<String>>,
     /// The field of the last record that the next page is behind.
     key: Option<String>,
+    /// Whether a record keeps its place while pages are read.
+    stable: bool,
 }
 
 /// Finds links and tokens that lead in a circle, however long, with the memory of one (Brent's algorithm).
@@ -119,7 +121,13 @@ impl Paging {
             first: written.first.unwrap_or(1),
             next,
             key: written.key.clone(),
+            stable: written.stable.unwrap_or(by == PagingWord::Key),
         })
+    }
+
+    /// Whether a record keeps its place while pages are read.
+    pub fn is_stable(&self) -> bool {
+        self.stable
     }
 
     /// Whether a page's body tells where the next one is.

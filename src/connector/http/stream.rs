@@ -74,6 +74,14 @@ impl Pages {
         self.cursor.is_some() || self.parents.as_ref().is_some_and(|parents| parents.pages.tells_changes())
     }
 
+    /// Whether a pass over it meets every record, whatever changes meanwhile: one that it lacks is gone.
+    pub fn is_stable(&self) -> bool {
+        let parents = self.parents.iter().map(|parents| &parents.pages);
+        // What is unfolded may come from what is joined.
+        let joins = self.joins.iter().filter(|_| self.unfold.is_some()).map(|join| &join.pages);
+        self.paging.as_ref().is_none_or(Paging::is_stable) && parents.chain(joins).all(|pages| pages.is_stable())
+    }
+
     /// Whether it is read by itself, and not only joined to others.
     pub fn stands_alone(&self) -> bool {
         !self.asks_about || self.parents.is_some()

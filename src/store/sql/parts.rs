@@ -105,6 +105,16 @@ impl Parts for SqlStore {
         .collect()
     }
 
+    async fn missed(&self, source: SourceId) -> Result<Vec<i64>> {
+        self.sql("SELECT id FROM part WHERE missed AND source = ? AND source_key IS NOT NULL")
+            .bind(source)
+            .fetch_all(&mut self.reader().await?)
+            .await?
+            .iter()
+            .map(|row| row.get("id"))
+            .collect()
+    }
+
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for chunk in keys.chunks(LOOKUP / 2) {

@@ -328,6 +328,11 @@ async fn note(tx: &mut Session<'_>, run: &Run, page: &Page) -> Result<()> {
         );
         sql.execute(tx).await?;
     }
+    for met in page.met.chunks(LOOKUP) {
+        let mut sql = tx.sql("UPDATE part SET missed = FALSE WHERE ");
+        sql.push_in_integers("id", met);
+        sql.execute(tx).await?;
+    }
     for mended in page.mended.chunks(LOOKUP) {
         let mut query = tx.sql("DELETE FROM rejected WHERE ");
         query.push_in_integers("id", mended);
