@@ -18,6 +18,7 @@ use super::http::action::Execution;
 use super::http::auth::Vault;
 use super::http::client::Client;
 use super::http::stream::Pages;
+use super::keep::Keeper;
 use super::offer::{Offer, Wanted};
 use super::outcome::{CreateClass, Created, Found};
 use super::probe::ProbeResult;
@@ -112,6 +113,13 @@ impl Connector {
         }
         binder.problems.into_result()?;
         Ok(Self { manifest: Arc::clone(manifest), settings, streams, actions, client, sightings: Arc::default() })
+    }
+
+    /// Gives the connection, by its name, what it keeps things in beyond a request. The first one stays.
+    pub fn keep_in(&self, keeper: &Arc<dyn Keeper>, name: &str) {
+        if let Some(client) = &self.client {
+            client.keep().in_keeper(Arc::clone(keeper), name);
+        }
     }
 
     /// The connector's manifest.

@@ -83,6 +83,7 @@ impl Bridge {
         let plan = Plan::load(&config).map_err(OpenError::Files)?;
         let opened = Arc::new(SqlStore::open(&config.store.url, &OpenOptions::from(&config.store)).await?);
         let store: Arc<dyn Store> = Arc::<SqlStore>::clone(&opened);
+        plan.keep_in(&store);
         scopes::bring_up(&store, &plan.scopes).await?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -164,6 +165,7 @@ impl Bridge {
 
     /// Puts another configuration and its plan in force.
     pub(super) fn replace(&self, config: Config, plan: Plan) {
+        plan.keep_in(&self.store);
         self.orders.set_targets(targets::of(&plan, &self.store));
         self.config.send_replace(Arc::new(config));
         self.plan.send_replace(Arc::new(plan));

@@ -5,6 +5,7 @@
 
 mod error;
 mod history;
+mod kept;
 mod keys;
 mod lease;
 mod orders;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 pub use error::{Result, StoreError};
 pub use history::{Deletion, History, Version};
+pub use kept::{Keeping, KeptValue};
 pub use keys::{KeyHash, Keys, StoredKey};
 pub use lease::{HeldLease, Lease, Leases};
 pub use orders::{
@@ -173,6 +175,7 @@ pub trait Store:
     + Outbox
     + Shops
     + Keys
+    + Keeping
     + std::fmt::Debug
 {
 }

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::keeper::StoreKeeper;
 use super::schedule::Schedule;
 use super::scope::Scopes;
 use crate::config::values::Zone;
 use crate::config::{Config, Connection, Document, Guard, KeyPath, Problem, Problems, SyncSettings, suggest};
-use crate::connector::{Catalog, Connector};
+use crate::connector::{Catalog, Connector, Keeper};
 use crate::mapping::{Mapping, Outbound, Setting};
+use crate::store::Store;
 
 /// The action that hands an order over.
 pub const ORDER_ACTION: &str = "order";
@@ -79,6 +81,14 @@ impl Plan {
         let plan = loader.load();
         loader.problems.into_result()?;
         Ok(plan)
+    }
+
+    /// Has every connection keep in this store what it must not forget.
+    pub fn keep_in(&self, store: &Arc<dyn Store>) {
+        let keeper: Arc<dyn Keeper> = Arc::new(StoreKeeper(Arc::clone(store)));
+        for link in self.links.values() {
+            link.connector.keep_in(&keeper, &link.name);
+        }
     }
 
     /// The pulls of a connection, of one entity or of all.

@@ -6,8 +6,8 @@ use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Entity, Key, PartKind};
 use tradebridge::store::SqlStore;
 use tradebridge::store::{
-    Difference, KnownRejection, ListQuery, Operation, Page, Recognised, Rejection, Run, RunFilter, RunState, Source,
-    StoreError,
+    Difference, KeptValue, KnownRejection, ListQuery, Operation, Page, Recognised, Rejection, Run, RunFilter, RunState,
+    Source, StoreError,
 };
 
 use crate::support::conformance;
@@ -30,6 +30,7 @@ conformance!(
     a_rejected_record_is_kept_until_it_is_taken,
     what_was_taken_is_known_until_it_is_forgotten,
     whoever_was_taken_over_writes_nothing,
+    what_connections_keep_is_saved_only_over_what_was_read,
 );
 
 impl Fixture {
@@ -351,6 +352,24 @@ async fn whoever_was_taken_over_writes_nothing(engine: Engine) {
     assert!(store.taken(f.source.id).await.unwrap().is_empty());
     assert!(store.changes(0, &[], 10).await.unwrap().is_empty());
     assert_eq!(store.apply_page(&new, &run.id, 10).await.unwrap().applied, 1, "whoever took over goes on");
+}
+
+async fn what_connections_keep_is_saved_only_over_what_was_read(engine: Engine) {
+    let store = TestStore::new(engine).await;
+    let kept = |value: &[u8], version| Some(KeptValue { value: value.to_vec(), version });
+    assert_eq!(store.kept("erp", "token").await.unwrap().0, None);
+    assert!(!store.keep("erp", "token", b"lost", Some(1)).await.unwrap(), "there is nothing to save it over");
+    assert!(store.keep("erp", "token", b"one", None).await.unwrap());
+    assert!(!store.keep("erp", "token", b"lost", None).await.unwrap(), "another was first");
+    assert!(store.keep("erp", "token", b"two", Some(1)).await.unwrap());
+    assert!(!store.keep("erp", "token", b"lost", Some(1)).await.unwrap(), "another was saved since");
+    assert!(store.keep("crm", "token", b"\0\xff", None).await.unwrap());
+    let store = store.reopen().await;
+    assert_eq!(store.kept("erp", "token").await.unwrap().0, kept(b"two", 2));
+    assert_eq!(store.kept("erp", "budget").await.unwrap().0, None);
+    assert_eq!(store.kept("crm", "token").await.unwrap().0, kept(b"\0\xff", 1));
+    let (before, after) = (store.kept("erp", "x").await.unwrap().1, store.kept("erp", "x").await.unwrap().1);
+    assert!(before <= after, "the store's clock goes on: {before}, {after}");
 }
 
 fn assert_fenced<T: std::fmt::Debug>(result: &Result<T, StoreError>) {

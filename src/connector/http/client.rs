@@ -23,6 +23,7 @@ use super::csrf::CsrfPlan;
 use super::limit::Limit;
 use super::manifest::Meaning;
 use super::request::Request;
+use crate::connector::keep::Keep;
 use crate::record::Value;
 
 /// The largest answer, in bytes; several pages are in memory at a time.
@@ -86,6 +87,8 @@ pub struct Client {
     csrf: Option<Arc<CsrfPlan>>,
     /// The last token that writing requests carry, and how many there were; whoever fetches one holds it.
     token: Mutex<Session>,
+    /// What the connection keeps beyond a request.
+    keep: Keep,
 }
 
 #[derive(Debug, Default)]
@@ -140,12 +143,17 @@ impl Client {
         }
         auth.proof(&parts.vault, &parts.zone)?;
         let (session, token) = (Mutex::default(), Mutex::default());
-        Ok(Self { http, parts, headers, auth, judge, session, csrf, token })
+        Ok(Self { http, parts, headers, auth, judge, session, csrf, token, keep: Keep::default() })
     }
 
     /// The address that paths are behind.
     pub fn base(&self) -> &Url {
         &self.parts.base
+    }
+
+    /// What the connection keeps beyond a request.
+    pub fn keep(&self) -> &Keep {
+        &self.keep
     }
 
     /// The settings, without secrets.

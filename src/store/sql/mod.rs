@@ -7,6 +7,7 @@
 mod answers;
 mod feed;
 mod history;
+mod kept;
 mod keys;
 mod lease;
 mod members;

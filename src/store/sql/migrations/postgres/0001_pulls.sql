@@ -180,6 +180,15 @@ CREATE TABLE lease (
     expires_at BIGINT NOT NULL
 );
 
+-- What connections keep beyond a request, each value saved only over the version that was read; what is secret is encrypted.
+CREATE TABLE kept (
+    connection TEXT COLLATE "C" NOT NULL,
+    name       TEXT COLLATE "C" NOT NULL,
+    value      BYTEA NOT NULL,
+    version    BIGINT NOT NULL,
+    PRIMARY KEY (connection, name)
+);
+
 -- The last day of a zone, counted from 1970-01-01, whose turns of validity are in the feed.
 CREATE TABLE turned (
     zone TEXT COLLATE "C" PRIMARY KEY,

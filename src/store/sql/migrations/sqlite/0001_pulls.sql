@@ -175,6 +175,15 @@ CREATE TABLE lease (
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- What connections keep beyond a request, each value saved only over the version that was read; what is secret is encrypted.
+CREATE TABLE kept (
+    connection TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    value      BLOB NOT NULL,
+    version    INTEGER NOT NULL,
+    PRIMARY KEY (connection, name)
+) STRICT, WITHOUT ROWID;
+
 -- The last day of a zone, counted from 1970-01-01, whose turns of validity are in the feed.
 CREATE TABLE turned (
     zone TEXT PRIMARY KEY,
