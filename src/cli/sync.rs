@@ -26,6 +26,10 @@ pub(super) struct SyncArguments {
     /// Read everything, so that what disappeared is noticed.
     #[arg(long)]
     full: bool,
+    /// Read what changed since an instant (2026-11-24T03:00:00Z) or a day (2026-11-24), whatever was read before. How far the
+    /// source was read stays as it is.
+    #[arg(long, value_name = "INSTANT|DATE", conflicts_with_all = ["full", "from_raw"])]
+    since: Option<String>,
     /// Apply the mapping as it is to the source rows that are kept, without asking the ERP.
     #[arg(long, conflicts_with = "full")]
     from_raw: bool,
@@ -41,9 +45,9 @@ pub(super) async fn run(arguments: SyncArguments, context: &Context) -> Answered
 }
 
 async fn pull(arguments: SyncArguments, client: &Client, context: &Context) -> Answered {
-    let SyncArguments { connection, entity, full, from_raw, dry_run } = arguments;
+    let SyncArguments { connection, entity, full, since, from_raw, dry_run } = arguments;
     let name = connection.clone();
-    let request = SyncRequest { connection, entity, full, from_raw, dry_run };
+    let request = SyncRequest { connection, entity, full, since, from_raw, dry_run };
     let call = Call::post(&["sync"], &request)?.long();
     let progress = Progress::begin(format!("pulling {name}"));
     let reports: Vec<SyncReport> = tokio::select! {

@@ -143,10 +143,27 @@ impl Connector {
     /// stream has no cursor.
     ///
     /// # Errors
-    /// Where the directory cannot be read, something in it is no regular file, or there is no such stream.
+    /// Where the directory cannot be read, something in it is no regular file, there is no such stream, or it cannot be asked for
+    /// what is wanted.
     pub async fn offers(&self, stream: &str, wanted: &Wanted) -> Result<Vec<Offer>, ConnectorError> {
         match self.stream(stream)? {
-            Stream::Pages(pages) => Ok(vec![Offer::pages(stream, pages, wanted)]),
+            Stream::Pages(pages) => {
+                let reason = match pages.telling() {
+                    None => "it has no `cursor`, so each pull reads everything",
+                    Some(cursor) if !cursor.is_instant() => {
+                        "its `cursor` is a row version; without --since the next pull asks for what changed"
+                    }
+                    Some(_) => "",
+                };
+                if wanted.since.is_some() && !reason.is_empty() {
+                    return Err(ConnectorError::NotSince { stream: stream.to_owned(), reason });
+                }
+                Ok(vec![Offer::pages(stream, pages, wanted)])
+            }
+            Stream::Files(_) if wanted.since.is_some() => {
+                let reason = "it is read from files, each as a whole; leave out --since";
+                Err(ConnectorError::NotSince { stream: stream.to_owned(), reason })
+            }
             Stream::Files(source) => {
                 let mut look = self.look(source).await?;
                 if let Some(wait) = look.wait {

@@ -28,6 +28,6 @@ pub use connection::{Action, Connector};
 pub use error::ConnectorError;
 pub use keep::{Keep, KeepError, Keeper, Kept};
 pub use manifest::{ManifestFile, Proof, SettingFile, SettingType, Transport};
-pub use offer::{Offer, Verify, Wanted};
+pub use offer::{Offer, Verify, Wanted, is_since};
 pub use outcome::{CreateClass, Created, Found};
 pub use probe::ProbeResult;

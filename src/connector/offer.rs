@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::error::ConnectorError;
@@ -16,11 +17,21 @@ use crate::record::Place;
 /// than when it was opened.
 pub type Verify = Box<dyn FnOnce() -> Result<Option<Json>, String> + Send>;
 
+/// Where an identity has the instant since which changes were asked for.
+const SINCE: &str = "since";
+
+/// Whether what has this identity was only asked for since an instant: it says nothing of how far the stream was read.
+pub fn is_since(identity: &Json) -> bool {
+    identity.get(SINCE).is_some()
+}
+
 /// What of a stream is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// How far the stream was read, in the words of its transport; none: everything is wanted.
     pub after: Option<Json>,
+    /// Since when changes are wanted, however far the stream was read.
+    pub since: Option<Timestamp>,
 }
 
 /// Something that is ready to be read.
@@ -43,23 +54,40 @@ pub struct Offer {
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     File { path: PathBuf, stamp: Stamp, reading: Arc<Reading> },
-    Pages { pages: Arc<Pages>, after: Option<Json> },
+    Pages { pages: Arc<Pages>, after: Option<Json>, place: Option<Json> },
 }
 
 impl Offer {
     /// What a stream of pages offers: what changed behind a watermark, or everything.
     pub(super) fn pages(name: &str, pages: &Arc<Pages>, wanted: &Wanted) -> Self {
-        let after = wanted.after.clone().filter(|_| pages.tells_changes());
-        // Pages shift while they are read, so a pull that broke off begins again.
-        let begun = jiff::Timestamp::now().to_string();
+        let since = wanted.since.map(|since| json!(since.to_string()));
+        let after = since.clone().or_else(|| wanted.after.clone()).filter(|_| pages.tells_changes());
+        let identity = match since {
+            Some(since) => json!({ "stream": name, SINCE: since }),
+            None => json!({ "stream": name, "after": after }),
+        };
         Self {
-            identity: json!({ "stream": name, "after": after, "begun": begun }),
+            identity,
             complete: after.is_none(),
             stable: pages.is_stable(),
             once: false,
             name: name.to_owned(),
-            origin: Origin::Pages { pages: Arc::clone(pages), after },
+            origin: Origin::Pages { pages: Arc::clone(pages), after, place: None },
         }
+    }
+
+    /// Whether the same records come again in their order, so that what was taken of them can be counted.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.origin, Origin::File { .. })
+    }
+
+    /// The same from a place on where a reading before it broke off.
+    #[must_use]
+    pub fn behind(mut self, reached: Option<Json>) -> Self {
+        if let Origin::Pages { place, .. } = &mut self.origin {
+            *place = reached;
+        }
+        self
     }
 
     /// Opens it. Blocking, on a thread of the runtime.
@@ -76,9 +104,9 @@ impl Offer {
                 let reader = reading.open(Box::new(file.bytes()?), &self.name)?;
                 Ok((reader, Box::new(move || file.verify().map(|()| None).map_err(|error| error.to_string()))))
             }
-            Origin::Pages { pages, after } => {
+            Origin::Pages { pages, after, place } => {
                 let (reader, watermark) = pages
-                    .open(&tokio::runtime::Handle::current(), after.as_ref())
+                    .open(&tokio::runtime::Handle::current(), after.as_ref(), place.as_ref())
                     .map_err(|message| ReadError::Fatal { place: Place::default(), message, hint: None })?;
                 Ok((reader, Box::new(move || Ok(watermark()))))
             }

@@ -59,7 +59,8 @@ impl Progress {
             seen |= RoaringTreemap::deserialize_from(&**bytes).map_err(|e| SyncError::unreadable(&e))?;
         }
         // Beyond every position that the run can have used: a record makes two differences at the most.
-        let used = run.counts.read.saturating_add(run.counts.deleted).saturating_mul(2);
+        let used =
+            run.counts.read.saturating_add(run.counts.deleted).saturating_add(run.counts.missed).saturating_mul(2);
         Ok(Self { seen, position: i64::try_from(used).unwrap_or(i64::MAX / 2), staged: true, ..Self::new(rejections) })
     }
 

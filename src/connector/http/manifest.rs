@@ -396,6 +396,9 @@ pub struct CursorFile {
     /// default `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_back: Option<Interval>,
+    /// Whether the request sorts by the cursor: then what was read before a pull broke off is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
 }
 
 /// What a cursor's value is.

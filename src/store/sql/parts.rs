@@ -92,7 +92,7 @@ impl Parts for SqlStore {
 
     async fn living(&self, source: SourceId, after: &str, limit: u32) -> Result<Vec<Stored>> {
         self.sql(
-            "SELECT id, source_key, company, number, part, hash FROM part \
+            "SELECT id, source_key, company, number, part, hash, changed_at FROM part \
              WHERE source = ? AND source_key > ? ORDER BY source_key LIMIT ?",
         )
         .bind(source)

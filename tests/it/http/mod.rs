@@ -9,6 +9,7 @@ mod passes;
 mod pulls;
 mod requests;
 mod server;
+mod since;
 mod system;
 mod table;
 mod weather;

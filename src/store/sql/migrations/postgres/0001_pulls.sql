@@ -117,7 +117,8 @@ CREATE TABLE run (
     loading    BOOLEAN NOT NULL,
     started_at BIGINT NOT NULL,
     ended_at   BIGINT,
-    watermark  TEXT COLLATE "C"
+    watermark  TEXT COLLATE "C",
+    reached    TEXT COLLATE "C"
 );
 CREATE INDEX run_source ON run (source, id);
 

@@ -112,7 +112,8 @@ CREATE TABLE run (
     loading    INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at   INTEGER,
-    watermark  TEXT
+    watermark  TEXT,
+    reached    TEXT
 ) STRICT;
 CREATE INDEX run_source ON run (source, id);
 
