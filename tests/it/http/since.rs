@@ -62,7 +62,7 @@ async fn what_cannot_be_asked_so_is_refused() {
         let (exit, said) = commands.sync(arguments).await;
         assert!(exit == Some(code) && said.to_string().contains(text), "{exit:?}: {said}");
     };
-    says(&["--since", "yesterday"], 1, "no instant like").await;
+    says(&["--since", "yesterday"], 2, "no instant like").await;
     says(&["--since", "2026-01-01", "--full"], 2, "cannot be used with").await;
     commands.bridge.rewrite("as = \"instant\", look_back = \"1m\"", "as = \"version\"");
     says(&["--since", "2026-01-01"], 1, "its `cursor` is a row version").await;
