@@ -95,12 +95,12 @@ fn read(file: &[u8]) -> usize {
         Setting { company: "NL01".to_owned(), zone: jiff::tz::TimeZone::UTC, settings: Value::Map(Map::default()) };
     let format = Format { encoding: Encoding::of("windows-1252").unwrap(), delimiter: b';', ..Format::default() };
     let reader = CsvReader::new(Box::new(Cursor::new(file.to_vec())), "prijsafspraken.csv", &format).unwrap();
-    let (pages, mut read) = mpsc::channel(2);
+    let (chunks, mut read) = mpsc::channel(2);
     std::thread::scope(|scope| {
-        scope.spawn(move || Keyer::new(&mapping, &setting).read(Box::new(reader), 0, 2000, &pages).unwrap());
+        scope.spawn(move || Keyer::new(&mapping, &setting).read(Box::new(reader), 0, 2000, &chunks).unwrap());
         let mut rows = 0;
-        while let Some(page) = read.blocking_recv() {
-            rows += page.len();
+        while let Some(chunk) = read.blocking_recv() {
+            rows += chunk.records.len();
         }
         rows
     })

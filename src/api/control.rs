@@ -67,6 +67,9 @@ pub struct SyncRequest {
     /// Whether everything is read, so that what disappeared is noticed.
     #[serde(default)]
     pub full: bool,
+    /// An instant, or a day in the connection's zone: what changed since then is read, whatever was read before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     /// Whether the mapping is applied to the source rows that are kept, and the ERP is not asked.
     #[serde(default)]
     pub from_raw: bool,

@@ -159,12 +159,15 @@ fn describe(detail: &RunDetail, page: &mut Page) {
     page.heading("Records");
     let c = &run.counts;
     let counted = |count: u64, tone| (count > 0).then(|| Cell::toned(tone, count));
+    let missed = (c.missed > 0)
+        .then(|| Cell::toned(Tone::Warn, format!("{}; deleted if the next complete pass misses them too", c.missed)));
     page.pairs(&[
         ("read", Some(Cell::from(c.read))),
         ("unchanged", Some(Cell::from(c.unchanged))),
         ("new", counted(c.created, Tone::Good)),
         ("changed", counted(c.updated, Tone::Plain)),
         ("deleted", counted(c.deleted, Tone::Warn)),
+        ("missed once", missed),
         ("rejected", counted(c.rejected, Tone::Bad)),
         ("superseded", counted(c.superseded, Tone::Warn)),
         ("price jumps", counted(c.price_jumps, Tone::Warn)),

@@ -28,6 +28,10 @@ pub(super) struct SyncArguments {
     /// Read everything, so that what disappeared is noticed.
     #[arg(long, conflicts_with = "replay")]
     full: bool,
+    /// Read what changed since an instant (2026-11-24T03:00:00Z) or a day (2026-11-24), whatever was read before. How far the
+    /// source was read stays as it is.
+    #[arg(long, value_name = "INSTANT|DATE", conflicts_with_all = ["full", "from_raw"])]
+    since: Option<String>,
     /// Apply the mapping as it is to the source rows that are kept, without asking the ERP.
     #[arg(long, conflicts_with_all = ["full", "record", "replay"])]
     from_raw: bool,
@@ -45,9 +49,9 @@ pub(super) async fn run(arguments: SyncArguments, context: &Context) -> Answered
 }
 
 async fn pull(arguments: &SyncArguments, client: &Client, context: &Context) -> Answered {
-    let SyncArguments { connection: name, full, from_raw, dry_run, .. } = arguments;
-    let (connection, entity) = (name.clone(), arguments.entity.clone());
-    let request = SyncRequest { connection, entity, full: *full, from_raw: *from_raw, dry_run: *dry_run };
+    let SyncArguments { connection: name, entity, full, since, from_raw, dry_run, .. } = arguments;
+    let (connection, entity, since) = (name.clone(), entity.clone(), since.clone());
+    let request = SyncRequest { connection, entity, full: *full, since, from_raw: *from_raw, dry_run: *dry_run };
     let call = Call::post(&["sync"], &request)?.long();
     let progress = Progress::begin(format!("pulling {name}"));
     let reports: Vec<SyncReport> = tokio::select! {
@@ -83,6 +87,7 @@ pub(super) fn counts(run: &Run) -> String {
         (counts.created, "new"),
         (counts.updated, "changed"),
         (counts.deleted, "deleted"),
+        (counts.missed, "missed once"),
         (counts.rejected, "rejected"),
         (counts.superseded, "superseded"),
         (counts.erased, "without an erased person"),

@@ -209,14 +209,31 @@ impl Connector {
     /// stream has no cursor.
     ///
     /// # Errors
-    /// Where the directory cannot be read, something in it is no regular file, or there is no such stream.
+    /// Where the directory cannot be read, something in it is no regular file, there is no such stream, or it cannot be asked for
+    /// what is wanted.
     pub async fn offers(&self, stream: &str, wanted: &Wanted) -> Result<Vec<Offer>, ConnectorError> {
         match self.stream(stream)? {
             Stream::Pages(pages) => {
-                let traffic = self.traffic.clone();
-                let (name, after) = (stream.to_owned(), wanted.after.clone().filter(|_| pages.tells_changes()));
+                let reason = match pages.telling() {
+                    None => "it has no `cursor`, so each pull reads everything",
+                    Some(cursor) if !cursor.is_instant() => {
+                        "its `cursor` is a row version; without --since the next pull asks for what changed"
+                    }
+                    Some(_) => "",
+                };
+                if wanted.since.is_some() && !reason.is_empty() {
+                    return Err(ConnectorError::NotSince { stream: stream.to_owned(), reason });
+                }
+                let since = wanted.since.map(|since| Json::from(since.to_string()));
+                let is_since = since.is_some();
+                let after = since.or_else(|| wanted.after.clone()).filter(|_| pages.tells_changes());
+                let (traffic, name) = (self.traffic.clone(), stream.to_owned());
                 let after = blocking("a recording", move || traffic.place(&name, after)).await??;
-                Ok(vec![Offer::pages(stream, pages, after)])
+                Ok(vec![Offer::pages(stream, pages, after, is_since)])
+            }
+            Stream::Files(_) if wanted.since.is_some() => {
+                let reason = "it is read from files, each as a whole; leave out --since";
+                Err(ConnectorError::NotSince { stream: stream.to_owned(), reason })
             }
             Stream::Files(source) => {
                 let mut look = self.look(source).await?;

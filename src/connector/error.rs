@@ -21,6 +21,14 @@ pub enum ConnectorError {
         /// What to do.
         hint: String,
     },
+    /// A stream cannot be asked for what changed since an instant.
+    #[error("the stream '{stream}' cannot be asked for what changed since an instant: {reason}")]
+    NotSince {
+        /// The stream.
+        stream: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
     /// A directory is missing, or may not be read or written.
     #[error("{}", explain(.path, *.doing, .source))]
     Directory {

@@ -32,7 +32,7 @@ pub use http::traffic::{HIDDEN, Recorder, Replay, Tap, Traffic, TrafficError};
 pub use http::consent::{Asking, ConsentError};
 pub use keep::{KeepError, Keeper, Kept};
 pub use manifest::{ManifestFile, Proof, SettingFile, SettingType, Transport};
-pub use offer::{Offer, Verify, Wanted};
+pub use offer::{Offer, Verify, Wanted, is_since};
 pub use outcome::{CreateClass, Created, Found};
 pub use probe::ProbeResult;
 pub use survey::{StreamSurvey, Survey, SurveyResult};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::error::ConnectorError;
@@ -16,11 +17,21 @@ use crate::record::Place;
 /// than when it was opened.
 pub type Verify = Box<dyn FnOnce() -> Result<Option<Json>, String> + Send>;
 
+/// Where an identity has the instant since which changes were asked for.
+const SINCE: &str = "since";
+
+/// Whether what has this identity was only asked for since an instant: it says nothing of how far the stream was read.
+pub fn is_since(identity: &Json) -> bool {
+    identity.get(SINCE).is_some()
+}
+
 /// What of a stream is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// How far the stream was read, in the words of its transport; none: everything is wanted.
     pub after: Option<Json>,
+    /// Since when changes are wanted, however far the stream was read.
+    pub since: Option<Timestamp>,
 }
 
 /// Something that is ready to be read.
@@ -30,6 +41,8 @@ pub struct Offer {
     pub identity: Json,
     /// Whether it is the whole stream: what it lacks was deleted.
     pub complete: bool,
+    /// Whether nothing is missed where it changes while it is read: what it lacks is gone at once.
+    pub stable: bool,
     /// Whether it is the same when it is offered again, so that it is read once.
     pub once: bool,
     /// What it is called, for messages: the file's name, or the stream's.
@@ -41,20 +54,23 @@ pub struct Offer {
 #[derive(Debug, Clone)]
 pub(super) enum Origin {
     File { path: PathBuf, stamp: Stamp, reading: Arc<Reading> },
-    Pages { pages: Arc<Pages>, after: Option<Json> },
+    Pages { pages: Arc<Pages>, after: Option<Json>, place: Option<Json> },
 }
 
 impl Offer {
     /// What a stream of pages offers: what changed behind a watermark, or everything.
-    pub(super) fn pages(name: &str, pages: &Arc<Pages>, after: Option<Json>) -> Self {
-        // Pages shift while they are read, so a pull that broke off begins again.
-        let begun = jiff::Timestamp::now().to_string();
+    pub(super) fn pages(name: &str, pages: &Arc<Pages>, after: Option<Json>, is_since: bool) -> Self {
+        let identity = match &after {
+            Some(since) if is_since => json!({ "stream": name, SINCE: since }),
+            _ => json!({ "stream": name, "after": after }),
+        };
         Self {
-            identity: json!({ "stream": name, "after": after, "begun": begun }),
+            identity,
             complete: after.is_none(),
+            stable: pages.is_stable(),
             once: false,
             name: name.to_owned(),
-            origin: Origin::Pages { pages: Arc::clone(pages), after },
+            origin: Origin::Pages { pages: Arc::clone(pages), after, place: None },
         }
     }
 
@@ -65,11 +81,25 @@ impl Offer {
     pub fn open_sparingly(&self) -> Result<Box<dyn Reader>, ConnectorError> {
         match &self.origin {
             Origin::File { .. } => Ok(self.open()?.0),
-            Origin::Pages { pages, after } => {
+            Origin::Pages { pages, after, .. } => {
                 let opened = pages.open_sparingly(&tokio::runtime::Handle::current(), after.as_ref());
                 Ok(opened.map_err(unopened)?)
             }
         }
+    }
+
+    /// Whether the same records come again in their order, so that what was taken of them can be counted.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.origin, Origin::File { .. })
+    }
+
+    /// The same from a place on where a reading before it broke off.
+    #[must_use]
+    pub fn behind(mut self, reached: Option<Json>) -> Self {
+        if let Origin::Pages { place, .. } = &mut self.origin {
+            *place = reached;
+        }
+        self
     }
 
     /// Opens it. Blocking, on a thread of the runtime.
@@ -86,9 +116,9 @@ impl Offer {
                 let reader = reading.open(Box::new(file.bytes()?), &self.name)?;
                 Ok((reader, Box::new(move || file.verify().map(|()| None).map_err(|error| error.to_string()))))
             }
-            Origin::Pages { pages, after } => {
-                let (reader, watermark) =
-                    pages.open(&tokio::runtime::Handle::current(), after.as_ref()).map_err(unopened)?;
+            Origin::Pages { pages, after, place } => {
+                let runtime = tokio::runtime::Handle::current();
+                let (reader, watermark) = pages.open(&runtime, after.as_ref(), place.as_ref()).map_err(unopened)?;
                 Ok((reader, Box::new(move || Ok(watermark()))))
             }
         }

@@ -17,7 +17,7 @@ use crate::orders::{Desk, Intake, Orders};
 use crate::publish::Notifier;
 use crate::queue::{Clock, Embedded, SystemClock, Wake};
 use crate::store::{OpenOptions, SqlStore, Store, StoreError};
-use crate::sync::{Plan, Pull, Pulled, Puller, SyncError};
+use crate::sync::{Extent, Plan, Pull, Pulled, Puller, SyncError};
 use crate::telemetry;
 use crate::telemetry::event::{RunEnded, RunFailed};
 
@@ -189,8 +189,13 @@ impl Bridge {
     }
 
     /// Executes a pull now; logs and counts each run as it ends, and wakes those who wait for changes.
-    pub(super) async fn pull(&self, plan: &Plan, pull: &Pull, full: bool) -> Result<Vec<Pulled>, SyncError> {
-        self.executed(pull, self.puller.pull(plan, pull, full, tell)).await
+    pub(super) async fn pull(
+        &self,
+        plan: &Plan,
+        pull: &Pull,
+        extent: impl Into<Extent> + Send,
+    ) -> Result<Vec<Pulled>, SyncError> {
+        self.executed(pull, self.puller.pull(plan, pull, extent, tell)).await
     }
 
     /// Applies the mapping to the source rows that are kept, as [`Bridge::pull`] pulls.
@@ -279,6 +284,7 @@ fn tell(pulled: &Pulled) {
         created: run.counts.created,
         updated: run.counts.updated,
         deleted: run.counts.deleted,
+        missed: run.counts.missed,
         rejected: run.counts.rejected,
         reason: run.reason.as_deref(),
         duration,

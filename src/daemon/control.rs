@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
 
 use super::bridge::{Bridge, name_of};
 use super::health;
@@ -17,7 +19,7 @@ use crate::connector::Survey;
 use crate::mapping::{Mapping, Outcome};
 use crate::queue::Queue as _;
 use crate::store::{Run, RunFilter, RunState};
-use crate::sync::{MapDiff, Plan, Previewed, Pull, Pulled, SyncError, map_diff};
+use crate::sync::{Extent, MapDiff, Plan, Previewed, Pull, Pulled, SyncError, map_diff};
 
 /// The running daemon as operators reach it. What they have it do goes on to its end even where they have gone.
 pub(super) struct Operated(pub Arc<Bridge>);
@@ -102,15 +104,23 @@ impl Bridge {
             let message = "`full` reads everything from the ERP, `from_raw` nothing: only one of them can be meant";
             return Err(ControlError::Invalid(message.to_owned()));
         }
+        if request.since.is_some() && (request.full || request.from_raw) {
+            let message = "`since` reads what changed since then: neither `full` nor `from_raw` can be meant too";
+            return Err(ControlError::Invalid(message.to_owned()));
+        }
         let plan = self.plan();
         let mut reports = Vec::new();
         for pull in wanted(&plan, &request.connection, request.entity.as_deref())? {
+            let extent = match &request.since {
+                Some(since) => Extent::Since(instant(since, &pull)?),
+                None => Extent::from(request.full),
+            };
             let pulled = if request.from_raw {
                 self.pull_from_raw(&plan, &pull, request.dry_run).await
             } else if request.dry_run {
-                self.puller.rehearse(&plan, &pull).await
+                self.puller.rehearse(&plan, &pull, extent).await
             } else {
-                self.pull(&plan, &pull, request.full).await
+                self.pull(&plan, &pull, extent).await
             };
             reports.extend(report(&pull, pulled, request.dry_run));
         }
@@ -261,6 +271,16 @@ impl Bridge {
             next_run_at: known.next_runs.get(&name).copied(),
         }
     }
+}
+
+/// An instant, or the beginning of a day in the connection's zone.
+fn instant(text: &str, pull: &Pull) -> Result<Timestamp, ControlError> {
+    let text = text.trim();
+    let day = || text.parse::<Date>().ok()?.to_zoned(pull.link.zone.time_zone().clone()).ok();
+    text.parse().ok().or_else(|| day().map(|day| day.timestamp())).ok_or_else(|| {
+        let message = format!("`{text}` is no instant like 2026-11-24T03:00:00Z and no day like 2026-11-24");
+        ControlError::Invalid(message)
+    })
 }
 
 /// The pulls that are meant; at least one.

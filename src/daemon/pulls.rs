@@ -14,13 +14,16 @@ use crate::sync::{Plan, Pull, SyncError};
 /// Pulls under way at once: each holds some pages in memory.
 const AT_ONCE: usize = 4;
 
+/// Complete passes among them: one can take hours, in which what changed elsewhere is still pulled.
+const PASSES_AT_ONCE: usize = 2;
+
 /// The wait after a pull that failed, doubled each time up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(30);
 const LONGEST_RETRY: Duration = Duration::from_mins(15);
 
 /// Executes the pulls of the plan in force until the daemon stops.
 pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let (room, passes) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(PASSES_AT_ONCE)));
     let mut plans = bridge.plans();
     loop {
         let plan = Arc::clone(&plans.borrow_and_update());
@@ -40,6 +43,7 @@ pub(super) async fn run(bridge: Arc<Bridge>, mut stop: watch::Receiver<bool>) {
                 plan: Arc::clone(&plan),
                 pull: Arc::clone(pull),
                 room: Arc::clone(&room),
+                passes: Arc::clone(&passes),
                 stop: stop.clone(),
                 replaced: gone.clone(),
             };
@@ -89,6 +93,7 @@ struct Task {
     plan: Arc<Plan>,
     pull: Arc<Pull>,
     room: Arc<Semaphore>,
+    passes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     replaced: watch::Receiver<bool>,
 }
@@ -122,11 +127,18 @@ impl Task {
                 (failures, owed) = (0, false);
                 continue;
             }
+            owed |= due.full;
+            // While too many others are at a complete pass, what changed is pulled, and the pass is still owed.
+            let pass = match self.passes.try_acquire() {
+                Ok(pass) if owed => Some(pass),
+                Err(_) if owed && self.pull.schedule.every.is_none() => self.passes.acquire().await.ok(),
+                _ => None,
+            };
             let Ok(_room) = self.room.acquire().await else { return };
             begun = Some(Timestamp::now());
-            owed |= due.full;
-            match self.bridge.pull(&self.plan, &self.pull, owed).await {
-                Ok(_) => (failures, owed) = (0, false),
+            let full = owed && pass.is_some();
+            match self.bridge.pull(&self.plan, &self.pull, full).await {
+                Ok(_) => (failures, owed) = (0, owed && !full),
                 Err(SyncError::Interrupted) => return,
                 // That is no failure. It is looked at again, for the other process may not come to the end.
                 Err(SyncError::Elsewhere { .. }) => elsewhere = Some(verified),

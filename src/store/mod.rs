@@ -36,8 +36,8 @@ pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, 
 pub use sql::{OpenOptions, SqlStore};
 pub use turns::{DueTurn, Turning, Turns};
 pub use types::{
-    Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Owned, Page, Part,
-    RawBatch, Recognised, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
+    Applied, Change, Cursor, Difference, Head, Known, KnownRejection, ListQuery, Operation, Overtaken, Owned, Page,
+    Part, RawBatch, Recognised, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Stored, Taken,
 };
 pub use upkeep::{OldestHistory, PruneStep, SourceSize, StoreStats, Surplus, TableSize, Upkeep};
 
@@ -68,6 +68,9 @@ pub trait Parts: Send + Sync {
     /// The source's living parts after a source key, in the order of source keys: for finding what is absent.
     async fn living(&self, source: SourceId, after: &str, limit: u32) -> Result<Vec<Stored>>;
 
+    /// The living parts of a source that the newest complete pass missed.
+    async fn missed(&self, source: SourceId) -> Result<Vec<i64>>;
+
     /// The parts of entities by key, main part first: what an entity is assembled from.
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>>;
 
@@ -82,8 +85,8 @@ pub trait Runs: Send + Sync {
     /// Records a run that begins.
     async fn begin_run(&self, lease: &Lease, run: &Run) -> Result<()>;
 
-    /// The source's run that did not end, with the seen parts of its committed pages.
-    async fn unfinished(&self, source: SourceId) -> Result<Option<(Run, Vec<Vec<u8>>)>>;
+    /// The source's newest run that did not end, a complete pass or one over changes, with the seen parts of its committed pages.
+    async fn unfinished(&self, source: SourceId, complete: bool) -> Result<Option<(Run, Vec<Vec<u8>>)>>;
 
     /// Commits a page of a run: place, counts, seen parts, differences and rejections, all or nothing.
     async fn commit_page(&self, lease: &Lease, run: &Run, page: &Page) -> Result<()>;

@@ -80,6 +80,8 @@ pub struct Stored {
     pub part: String,
     /// The content's hash.
     pub hash: ContentHash,
+    /// When this content was stored.
+    pub changed_at: Timestamp,
 }
 
 /// A stored part with where it came from.
@@ -121,6 +123,8 @@ pub enum Operation {
     Delete,
     /// The source row is another, its content is not: only the digest of the source row is noted.
     Recognise,
+    /// A complete pass whose pages may have shifted lacks a part: it is gone where the next one lacks it too.
+    Miss,
 }
 
 /// A difference between a source and the store.
@@ -213,10 +217,25 @@ pub struct Page {
     pub rejections: Vec<Rejection>,
     /// Source keys whose differences staged by earlier pages are void: the newest record of a key counts.
     pub replaced: Vec<String>,
+    /// Of changes: what complete passes that wait have staged of older records.
+    pub overtaken: Option<Overtaken>,
     /// Rejections that are over.
     pub mended: Vec<i64>,
+    /// Parts that an earlier pass missed and that are there.
+    pub met: Vec<i64>,
     /// The source rows of the differences, as they were read.
     pub raw: Option<RawBatch>,
+}
+
+/// What complete passes have staged of records that a later run read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overtaken {
+    /// The complete passes.
+    pub runs: Vec<String>,
+    /// The keys in the source of what was read: differences of these are void.
+    pub keys: Vec<String>,
+    /// The stored parts of these, in the caller's own form: the source has them.
+    pub seen: Vec<u8>,
 }
 
 /// Source rows of one page, compressed.
@@ -276,6 +295,9 @@ pub struct RunCounts {
     pub updated: u64,
     /// Gone.
     pub deleted: u64,
+    /// Missed for the first time where pages may have shifted: gone where the next complete pass misses them too.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub missed: u64,
     /// Not taken.
     pub rejected: u64,
     /// Of the rejected: those whose key cannot be told.
@@ -308,6 +330,7 @@ impl RunCounts {
             created: join(self.created, other.created),
             updated: join(self.updated, other.updated),
             deleted: join(self.deleted, other.deleted),
+            missed: join(self.missed, other.missed),
             rejected: join(self.rejected, other.rejected),
             unkeyed: join(self.unkeyed, other.unkeyed),
             superseded: join(self.superseded, other.superseded),
@@ -339,8 +362,11 @@ pub struct Run {
     pub counts: RunCounts,
     /// Pages committed.
     pub pages: u32,
-    /// What it reads and how far it is: the transport's own words.
+    /// What it reads: the transport's own words.
     pub place: Option<Value>,
+    /// Where its committed pages end, where reading can go on there: the transport's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Value>,
     /// The digest of the mapping.
     pub mapping: String,
     /// Why it is held or failed.
@@ -351,7 +377,8 @@ pub struct Run {
     pub started_at: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// How far the source is read once the run is done, where changes can be asked for.
+    /// How far the source is read once the run is done, where changes can be asked for; before its end only where the source
+    /// is ordered by it.
     pub watermark: Option<Value>,
 }
 

@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use roaring::RoaringTreemap;
 
 use super::error::SyncError;
-use super::keyed::Keyed;
+use super::keyed::{Chunk, Keyed};
 use super::progress::{MOST_PAGES, Progress, bytes};
 use super::raw;
 use super::validity;
+use crate::connector::format::Stand;
 use crate::mapping::Mapped;
 use crate::model::Key;
-use crate::store::{Difference, Known, KnownRejection, Operation, Page, Rejection, Run, RunCounts};
+use crate::store::{Difference, Known, KnownRejection, Operation, Overtaken, Page, Rejection, Run, RunCounts};
 
 /// Differences that are committed without waiting for more.
 const MUCH: usize = 1000;
@@ -40,7 +41,7 @@ pub(super) struct Fresh {
     /// The run's counts before it.
     pub before: RunCounts,
     /// Its records.
-    pub records: Vec<Keyed>,
+    pub chunk: Chunk,
 }
 
 /// A record that the store does not recognise, with what is stored under its key.
@@ -98,11 +99,13 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins a page of a run of this day, that keeps source rows or does not.
-    pub fn begin(run: &Run, today: i32, keep_raw: bool) -> Self {
+    /// Begins a page of a run of this day, that keeps source rows or does not, and that overtakes complete passes.
+    pub fn begin(run: &Run, today: i32, keep_raw: bool, passes: &[String]) -> Self {
+        let overtaken =
+            (!passes.is_empty()).then(|| Overtaken { runs: passes.to_vec(), keys: Vec::new(), seen: Vec::new() });
         Self {
             seen: RoaringTreemap::new(),
-            page: Page { number: run.pages, ..Page::default() },
+            page: Page { number: run.pages, overtaken, ..Page::default() },
             candidates: Vec::new(),
             today,
             raw: keep_raw.then(raw::Builder::default),
@@ -111,13 +114,20 @@ impl Draft {
         }
     }
 
-    /// Takes in a page of the source.
-    pub fn read(&mut self, run: &mut Run, records: usize) {
+    /// Takes in a chunk of the source: its records, for whoever compares them.
+    pub fn read(&mut self, run: &mut Run, chunk: Chunk) -> Vec<Keyed> {
+        let Chunk { records, stand } = chunk;
         if self.is_empty() {
             self.since = Instant::now();
         }
-        run.counts.read += records as u64;
+        run.counts.read += records.len() as u64;
         self.pages += 1;
+        let Stand { place, watermark } = stand.unwrap_or_default();
+        run.reached = place;
+        if watermark.is_some() {
+            run.watermark = watermark;
+        }
+        records
     }
 
     /// Whether it is time to commit: much differs, or it was begun a while ago. In a run over changes each page is
@@ -138,6 +148,13 @@ impl Draft {
         self.page.number = run.pages;
     }
 
+    /// Notes a stored part as there.
+    pub fn see(&mut self, progress: &mut Progress, id: i64) {
+        if progress.see_part(id, &mut self.seen) {
+            self.page.met.push(id);
+        }
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.pages == 0
@@ -147,6 +164,9 @@ impl Draft {
         run.pages += 1;
         if let Some(raw) = self.raw {
             self.page.raw = raw.finish()?;
+        }
+        if let Some(overtaken) = &mut self.page.overtaken {
+            overtaken.seen = bytes(&self.seen)?;
         }
         if run.complete && !run.loading {
             self.page.seen = bytes(&self.seen)?;

@@ -46,6 +46,9 @@ pub enum SyncError {
     /// The daemon stops: the run goes on from its last page when it is executed again.
     #[error("the run was stopped after a page; the next one goes on from there")]
     Interrupted,
+    /// Something else is due: the run goes on from its last page after it.
+    #[error("the run makes room for one that is due; it goes on from its last page")]
+    Paused,
     /// Another process executes the source's runs.
     #[error("{holder} is at this source{}; it goes on there", at_least(*until))]
     Elsewhere {

@@ -1,12 +1,13 @@
 //! The way of pages through a run: read, compared, stored, each while the next one is at the step before.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
 use super::draft::{Compared, Fresh};
 use super::error::SyncError;
-use super::keyed::Keyed;
+use super::keyed::Chunk;
 use super::page::Comparer;
 use super::progress::Progress;
 use crate::store::{Lease, Run, RunCounts, Store};
@@ -23,6 +24,8 @@ pub(super) struct Flow<'a> {
     pub stores: bool,
     /// True once the daemon stops: the run ends after the page in hand.
     pub stop: &'a watch::Receiver<bool>,
+    /// From when on a run that can go on later makes room for another.
+    pub pause: Option<Instant>,
 }
 
 impl Flow<'_> {
@@ -31,7 +34,7 @@ impl Flow<'_> {
         &self,
         run: &mut Run,
         progress: &mut Progress,
-        mut records: mpsc::Receiver<Vec<Keyed>>,
+        mut chunks: mpsc::Receiver<Chunk>,
     ) -> Result<(), SyncError> {
         // A page is committed with the run as of that page.
         let (done, pages) = mpsc::channel::<Compared>(AHEAD);
@@ -41,15 +44,15 @@ impl Flow<'_> {
             loop {
                 // What was compared is not kept waiting by a source that takes its time.
                 let next = match draft.left() {
-                    Some(left) => tokio::time::timeout(left, records.recv()).await.ok(),
-                    None => Some(records.recv().await),
+                    Some(left) => tokio::time::timeout(left, chunks.recv()).await.ok(),
+                    None => Some(chunks.recv().await),
                 };
                 let compared = match next {
                     Some(None) => break,
-                    Some(Some(records)) if run.loading => self.comparer.take_as_new(run, progress, records).await?,
+                    Some(Some(chunk)) if run.loading => self.comparer.take_as_new(run, progress, chunk).await?,
                     next => {
-                        if let Some(Some(records)) = next {
-                            self.comparer.compare(run, progress, &mut draft, records).await?;
+                        if let Some(Some(chunk)) = next {
+                            self.comparer.compare(run, progress, &mut draft, chunk).await?;
                         }
                         if !draft.is_due(run) {
                             continue;
@@ -83,12 +86,16 @@ impl Flow<'_> {
             if !self.stores {
                 continue;
             }
+            let reached = compared.run.reached.is_some();
             match compared.fresh.take() {
                 Some(fresh) => self.load(compared, fresh, &mut moved).await?,
                 None => self.store.commit_page(self.lease, &compared.run, &compared.page).await?,
             }
             if *self.stop.borrow() {
                 return Err(SyncError::Interrupted);
+            }
+            if reached && self.pause.is_some_and(|due| Instant::now() >= due) {
+                return Err(SyncError::Paused);
             }
         }
         Ok(moved)
@@ -104,7 +111,7 @@ impl Flow<'_> {
         moved.apply(&mut run.counts);
         let mut progress = Progress::new(true);
         let mut draft = self.comparer.begin(&run);
-        self.comparer.compare(&mut run, &mut progress, &mut draft, fresh.records).await?;
+        self.comparer.compare(&mut run, &mut progress, &mut draft, fresh.chunk).await?;
         let again = self.comparer.end(&mut run, &mut progress, draft).await?;
         let applied = self.store.commit_load(self.lease, &again.run, &again.page).await?;
         run.counts.superseded += applied.superseded;

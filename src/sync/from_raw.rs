@@ -17,7 +17,8 @@ use super::lease::Held;
 use super::plan::{Plan, Pull};
 use super::pull::{Pulled, Puller};
 use super::raw::{self, Rows};
-use super::run::{Ended, Job, finish, from_raw_place};
+use super::run::Job;
+use super::settle::{Ended, finish, from_raw_place};
 use crate::connector::Verify;
 use crate::connector::format::{ReadError, Reader};
 use crate::mapping::{Mapping, Setting};
@@ -236,7 +237,7 @@ impl Puller {
         if dry_run {
             // Nothing is committed, so nobody has to be kept out.
             let nobody = Lease { name: String::new(), fence: 0 };
-            let Ended { run } = self.job_from_raw(plan, pull, &nobody, source).await?.rehearse().await?;
+            let Ended { run } = Box::pin(self.job_from_raw(plan, pull, &nobody, source).await?.rehearse()).await?;
             return Ok(vec![name(run)]);
         }
         let busy = self.busy(source.id);
@@ -249,7 +250,7 @@ impl Puller {
                 pulled.iter().for_each(&mut ended);
             }
             let source = self.source(pull).await?;
-            let Ended { run } = self.job_from_raw(plan, pull, &held.lease, source).await?.execute().await?;
+            let Ended { run } = Box::pin(self.job_from_raw(plan, pull, &held.lease, source).await?.execute()).await?;
             pulled.push(name(run));
             pulled.last().into_iter().for_each(&mut ended);
             Ok(pulled)

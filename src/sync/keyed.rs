@@ -4,9 +4,12 @@
 use tokio::sync::mpsc;
 
 use super::error::SyncError;
-use crate::connector::format::{ReadError, Reader};
+use crate::connector::format::{Reached, ReadError, Reader, Stand};
 use crate::mapping::{Mapping, Setting};
 use crate::record::{Fields, Map, Place, Record, Salt};
+
+/// A page of the source may have as many records as so many chunks, and be committed as one.
+const MOST_CHUNKS: usize = 4;
 
 /// A record with its key and digest.
 #[derive(Debug)]
@@ -23,6 +26,15 @@ pub struct Keyed {
     pub unreadable: Option<String>,
     /// The batch of source rows that has it already.
     pub raw: Option<i64>,
+}
+
+/// Records that were keyed together, with what is known behind the last of them.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The records.
+    pub records: Vec<Keyed>,
+    /// What is known behind them; nothing within a page of the source.
+    pub stand: Option<Stand>,
 }
 
 /// Keys records as a mapping says.
@@ -56,7 +68,8 @@ impl<'a> Keyer<'a> {
         Keyed { key: place.to_string(), digest, place, fields, unreadable: Some(reason), raw: None }
     }
 
-    /// Reads and keys pages of some rows on the calling thread; ends early where nobody takes them any more.
+    /// Reads and keys chunks of some rows on the calling thread; ends early where nobody takes them any more. Where reading can
+    /// go on between pages of the source, a chunk ends at such a place, as long as a page is no more than some chunks.
     ///
     /// # Errors
     /// Where the source cannot be read any further.
@@ -65,26 +78,45 @@ impl<'a> Keyer<'a> {
         mut reader: Box<dyn Reader>,
         skip: u64,
         rows: usize,
-        pages: &mpsc::Sender<Vec<Keyed>>,
+        chunks: &mpsc::Sender<Chunk>,
     ) -> Result<(), SyncError> {
-        let mut page = Vec::with_capacity(rows);
+        let mut chunk = Chunk { records: Vec::with_capacity(rows), stand: None };
         let (mut number, mut scratch) = (0, Vec::new());
-        while let Some(record) = next(reader.as_mut())? {
+        let send = |chunk: &mut Chunk| {
+            let full = std::mem::replace(chunk, Chunk { records: Vec::with_capacity(rows), stand: None });
+            chunks.blocking_send(full).is_ok()
+        };
+        loop {
+            let record = match next(reader.as_mut()) {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    // What was read to the end of a page is not read again.
+                    if chunk.stand.is_some() {
+                        send(&mut chunk);
+                    }
+                    return Err(error);
+                }
+            };
             number += 1;
             if number <= skip {
                 continue;
             }
-            page.push(Keyed { raw: reader.batch(), ..self.key(record, &mut scratch) });
-            if page.len() == rows {
-                let full = std::mem::replace(&mut page, Vec::with_capacity(rows));
-                if pages.blocking_send(full).is_err() {
-                    return Ok(());
-                }
+            chunk.records.push(Keyed { raw: reader.batch(), ..self.key(record, &mut scratch) });
+            let read = chunk.records.len();
+            let (stand, is_full) = match reader.reached() {
+                Reached::Anywhere => (None, read == rows),
+                Reached::Within => (None, read >= MOST_CHUNKS.saturating_mul(rows)),
+                Reached::Between { stand, waits } => (Some(stand), waits || read >= rows),
+            };
+            chunk.stand = stand;
+            if is_full && !send(&mut chunk) {
+                return Ok(());
             }
         }
-        if !page.is_empty() {
-            // Whoever took the pages has ended with an error of its own.
-            let _ = pages.blocking_send(page);
+        if !chunk.records.is_empty() {
+            // Whoever took the chunks has ended with an error of its own.
+            send(&mut chunk);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::draft::{Candidate, Compared, Draft, Fresh, Reason};
 use super::erased::Erased;
 use super::error::SyncError;
-use super::keyed::{Keyed, first};
+use super::keyed::{Chunk, Keyed, first};
 use super::prices;
 use super::progress::Progress;
 use super::scope::Scopes;
@@ -34,12 +34,14 @@ pub(super) struct Comparer<'a> {
     pub today: i32,
     /// Whether the source rows of what differs are kept.
     pub keep_raw: bool,
+    /// The complete passes that wait while a run over changes reads what is newer.
+    pub overtakes: &'a [String],
 }
 
 impl Comparer<'_> {
     /// Begins a page.
     pub(super) fn begin(&self, run: &Run) -> Draft {
-        Draft::begin(run, self.today, self.keep_raw)
+        Draft::begin(run, self.today, self.keep_raw, self.overtakes)
     }
 
     /// Finds out which records are not what the store has. The run's counts and the progress move on with them.
@@ -48,9 +50,9 @@ impl Comparer<'_> {
         run: &mut Run,
         progress: &mut Progress,
         draft: &mut Draft,
-        records: Vec<Keyed>,
+        chunk: Chunk,
     ) -> Result<(), SyncError> {
-        draft.read(run, records.len());
+        let records = draft.read(run, chunk);
         progress.forget_committed();
         self.recognise(run, progress, draft, records).await
     }
@@ -81,11 +83,12 @@ impl Comparer<'_> {
         &self,
         run: &mut Run,
         progress: &mut Progress,
-        records: Vec<Keyed>,
+        chunk: Chunk,
     ) -> Result<Compared, SyncError> {
         let before = run.counts;
         let mut draft = self.begin(run);
-        draft.read(run, records.len());
+        let stand = chunk.stand.clone();
+        let records = draft.read(run, chunk);
         let mut keys = HashSet::with_capacity(records.len());
         let (mut candidates, mut aside) = (Vec::with_capacity(records.len()), Vec::new());
         for keyed in records {
@@ -125,7 +128,7 @@ impl Comparer<'_> {
         }
         all.append(&mut aside);
         let mut compared = draft.end(run)?;
-        compared.fresh = Some(Fresh { before, records: all });
+        compared.fresh = Some(Fresh { before, chunk: Chunk { records: all, stand } });
         Ok(compared)
     }
 
@@ -217,6 +220,9 @@ impl Comparer<'_> {
                 // Of changes the newest counts.
                 continue;
             }
+            if let Some(overtaken) = &mut draft.page.overtaken {
+                overtaken.keys.push(keyed.key.clone());
+            }
             if !run.complete && progress.staged {
                 draft.page.replaced.push(keyed.key.clone());
             }
@@ -234,13 +240,13 @@ impl Comparer<'_> {
             let known = match known {
                 Recognised::New => None,
                 Recognised::Same(id) => {
-                    progress.see_part(id, &mut draft.seen);
+                    draft.see(progress, id);
                     run.counts.unchanged += 1;
                     draft.mended(rejected);
                     continue;
                 }
                 Recognised::Other(known) => {
-                    progress.see_part(known.id, &mut draft.seen);
+                    draft.see(progress, known.id);
                     Some(known)
                 }
             };

@@ -33,6 +33,8 @@ pub(super) struct Progress {
     position: i64,
     /// Whether the source had rejections when the run began.
     pub rejections: bool,
+    /// Parts that the complete pass before it missed.
+    pub missed: RoaringTreemap,
 }
 
 /// Digests of what pages make new.
@@ -57,7 +59,8 @@ impl Progress {
             seen |= RoaringTreemap::deserialize_from(&**bytes).map_err(|e| SyncError::unreadable(&e))?;
         }
         // Beyond every position that the run can have used: a record makes two differences at the most.
-        let used = run.counts.read.saturating_add(run.counts.deleted).saturating_mul(2);
+        let used =
+            run.counts.read.saturating_add(run.counts.deleted).saturating_add(run.counts.missed).saturating_mul(2);
         Ok(Self { seen, position: i64::try_from(used).unwrap_or(i64::MAX / 2), staged: true, ..Self::new(rejections) })
     }
 
@@ -71,10 +74,11 @@ impl Progress {
         self.seen.rank(REJECTIONS - 1)
     }
 
-    /// Notes a stored part as seen, here and in what a page has seen.
-    pub fn see_part(&mut self, id: i64, page: &mut RoaringTreemap) {
+    /// Notes a stored part as seen, here and in what a page has seen. Whether an earlier pass had missed it.
+    pub fn see_part(&mut self, id: i64, page: &mut RoaringTreemap) -> bool {
         self.seen.insert(id.unsigned_abs());
         page.insert(id.unsigned_abs());
+        self.missed.contains(id.unsigned_abs())
     }
 
     /// Whether a rejection was found again.
@@ -111,9 +115,14 @@ impl Progress {
 
     /// The difference that deletes a stored part.
     pub fn deletion(&mut self, source_key: String, digest: [u8; 16], known: &Known) -> Difference {
+        self.absence(Operation::Delete, source_key, digest, known)
+    }
+
+    /// The difference that a stored part is not there, or not for now.
+    pub fn absence(&mut self, operation: Operation, source_key: String, digest: [u8; 16], known: &Known) -> Difference {
         Difference {
             position: self.next(),
-            operation: Operation::Delete,
+            operation,
             source_key,
             key: known.key.clone(),
             part: known.part.clone(),

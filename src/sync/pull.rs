@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
@@ -13,10 +14,12 @@ use super::error::SyncError;
 use super::keyed;
 use super::lease::Held;
 use super::plan::{Plan, Pull};
-use super::run::{Ended, Job, approve, finish, refuse};
+use super::run::{Job, Pass, Start};
+use super::settle::{Ended, Read, approve, finish, held, is_same, refuse};
+use crate::config::values::Interval;
 use crate::connector::format::Reader;
 use crate::connector::{Offer, Verify, Wanted};
-use crate::store::{Lease, Run, RunFilter, RunState, Source, SourceId, Store};
+use crate::store::{Lease, Run, RunState, Source, SourceId, Store};
 
 /// What was read is remembered this long after it has gone.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -27,6 +30,23 @@ pub struct Puller {
     pub(super) store: Arc<dyn Store>,
     pub(super) stop: watch::Receiver<bool>,
     busy: Mutex<HashMap<SourceId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What of a source a pull is to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What changed since the pull before; everything where that cannot be told.
+    Changes,
+    /// Everything, also what was taken already.
+    Full,
+    /// What changed since an instant, whatever was read before; how far the source was read stays as it is.
+    Since(Timestamp),
+}
+
+impl From<bool> for Extent {
+    fn from(full: bool) -> Self {
+        if full { Self::Full } else { Self::Changes }
+    }
 }
 
 /// A run of a pull and what it read.
@@ -44,7 +64,7 @@ impl Puller {
         Self { store, stop, busy: Mutex::default() }
     }
 
-    /// Reads what the stream offers and was not taken yet; with `full`, a complete content that was taken is read again.
+    /// Reads what the stream offers and was not taken yet; in full, a complete content that was taken is read again.
     /// Calls `ended` after each run.
     ///
     /// # Errors
@@ -53,14 +73,15 @@ impl Puller {
         &self,
         plan: &Plan,
         pull: &Pull,
-        full: bool,
+        extent: impl Into<Extent> + Send,
         mut ended: impl FnMut(&Pulled) + Send,
     ) -> Result<Vec<Pulled>, SyncError> {
+        let extent = extent.into();
         let source = self.source(pull).await?;
         let busy = self.busy(source.id);
         let _turn = busy.lock().await;
         let held = Held::take(&self.store, source.id).await?;
-        let pulled = self.pull_all(plan, pull, full, &held.lease, &mut ended).await;
+        let pulled = self.pull_all(plan, pull, extent, &held.lease, &mut ended).await;
         held.end().await;
         pulled
     }
@@ -69,21 +90,30 @@ impl Puller {
         &self,
         plan: &Plan,
         pull: &Pull,
-        full: bool,
+        extent: Extent,
         lease: &Lease,
         ended: &mut (impl FnMut(&Pulled) + Send),
     ) -> Result<Vec<Pulled>, SyncError> {
         let source = self.source(pull).await?;
-        let mut pulled = Vec::new();
+        let work = Work { puller: self, plan, pull, lease };
+        let mut note = Notes { pulled: Vec::new(), ended };
         let mut unsettled = None;
-        let mut note = |name: String, run: Run, pulled: &mut Vec<Pulled>| {
-            pulled.push(Pulled { source: name, run });
-            pulled.last().into_iter().for_each(&mut *ended);
-        };
         if let Some(Ended { run }) = finish(&self.store, lease, &plan.scopes, source.id).await? {
-            note(source_name(&run), run, &mut pulled);
+            note.add(source_name(&run), run);
         }
-        let offers = pull.link.connector.offers(&pull.mapping.stream, &wanted(&source, pull, full)).await?;
+        let (store, guard, scopes) = (&self.store, &pull.guard, &*plan.scopes);
+        let read = Read { store, lease, scopes, source: &source, guard, resumed: true };
+        if let Some(Ended { run }) = Box::pin(read.keep(&pull.mapping)).await? {
+            note.add(source_name(&run), run);
+        }
+        // What was begun is brought to its end.
+        let source = self.source(pull).await?;
+        let extent = match extent {
+            Extent::Changes if self.is_left(&source, pull).await? => Extent::Full,
+            extent => extent,
+        };
+        let full = extent == Extent::Full;
+        let offers = pull.link.connector.offers(&pull.mapping.stream, &wanted(&source, pull, extent)).await?;
         let identities: Vec<Json> = offers.iter().map(|offer| identity(offer, pull)).collect();
         for (offer, identity) in offers.into_iter().zip(&identities) {
             // The run before it may have been the first: what it verified counts now.
@@ -100,23 +130,21 @@ impl Puller {
                 break;
             }
             let (name, content) = (offer.name.clone(), offer.identity.clone());
-            let again = offer.clone();
-            let Ended { run } = self.job(plan, pull, lease, source, offer, identity.clone()).await?.execute().await?;
+            let run = work.execute(&offer, identity, &mut note).await?;
             let done = run.state == RunState::Done;
             // Records whose key had belonged to rows that are gone now: a system that numbers its rows anew.
-            let freed = done && again.complete && run.counts.conflicts > 0 && run.counts.deleted > 0;
-            note(name.clone(), run, &mut pulled);
+            let freed = done && offer.complete && run.counts.conflicts > 0 && run.counts.deleted > 0;
+            note.add(name.clone(), run);
             if !done {
                 break;
             }
             if freed {
-                let source = self.source(pull).await?;
-                let Ended { run } =
-                    self.job(plan, pull, lease, source, again, identity.clone()).await?.execute().await?;
-                note(name, run, &mut pulled);
+                let run = work.execute(&offer, identity, &mut note).await?;
+                note.add(name, run);
             }
             unsettled = unsettled.or(self.settle(plan, pull, &content).await.err());
         }
+        let pulled = note.pulled;
         if !pulled.is_empty() {
             let before = Timestamp::now().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
             self.store.forget_taken(source.id, before, &identities).await?;
@@ -129,16 +157,17 @@ impl Puller {
     ///
     /// # Errors
     /// The first that a run fails with.
-    pub async fn rehearse(&self, plan: &Plan, pull: &Pull) -> Result<Vec<Pulled>, SyncError> {
+    pub async fn rehearse(&self, plan: &Plan, pull: &Pull, extent: Extent) -> Result<Vec<Pulled>, SyncError> {
         let mut pulled = Vec::new();
         // Nothing is committed, so nobody has to be kept out.
         let nobody = Lease { name: String::new(), fence: 0 };
         let source = self.source(pull).await?;
-        for offer in pull.link.connector.offers(&pull.mapping.stream, &wanted(&source, pull, false)).await? {
+        for offer in pull.link.connector.offers(&pull.mapping.stream, &wanted(&source, pull, extent)).await? {
             let source = self.source(pull).await?;
             let identity = identity(&offer, pull);
             let name = offer.name.clone();
-            let Ended { run } = self.job(plan, pull, &nobody, source, offer, identity).await?.rehearse().await?;
+            let job = self.job(plan, pull, &nobody, source, offer, identity, Start::Anew).await?;
+            let Ended { run } = Box::pin(job.rehearse()).await?;
             pulled.push(Pulled { source: name, run });
         }
         Ok(pulled)
@@ -195,6 +224,7 @@ impl Puller {
         Ok(run.source)
     }
 
+    #[allow(clippy::too_many_arguments)]
     async fn job(
         &self,
         plan: &Plan,
@@ -203,12 +233,21 @@ impl Puller {
         source: Source,
         offer: Offer,
         identity: Json,
+        start: Start,
     ) -> Result<Job, SyncError> {
-        let complete = offer.complete;
+        let pass = match (offer.complete, offer.stable) {
+            (false, _) => Pass::Changes,
+            (true, true) => Pass::Complete,
+            (true, false) => Pass::Shifting,
+        };
+        let offer = match &start {
+            Start::At(place) => offer.behind(Some(place.clone())),
+            Start::Counted | Start::Anew => offer,
+        };
         let input = tokio::task::spawn_blocking(move || offer.open())
             .await
             .map_err(|_| SyncError::Stopped("the opening of the source"))??;
-        Ok(Job { complete, ..self.job_over(plan, pull, lease, source, identity, input) })
+        Ok(Job { pass, start, ..self.job_over(plan, pull, lease, source, identity, input) })
     }
 
     /// A run over records, as the plan wants it; not a complete pass, and nothing is said of it.
@@ -229,7 +268,9 @@ impl Puller {
             scopes: Arc::clone(&plan.scopes),
             source,
             guard: pull.guard,
-            complete: false,
+            pass: Pass::Changes,
+            start: Start::Counted,
+            pause: None,
             keep_raw: plan.keep_raw,
             reason: None,
             identity,
@@ -251,23 +292,11 @@ impl Puller {
 
     /// Where the newest content is one that was taken, runs over another that wait for approval are void.
     async fn supersede(&self, lease: &Lease, source: &Source, identity: &Json) -> Result<(), SyncError> {
-        for held in self.held(source).await?.into_iter().filter(|run| run.place.as_ref() != Some(identity)) {
+        for held in held(&self.store, source).await?.into_iter().filter(|run| run.place.as_ref() != Some(identity)) {
             let reason = Some("what was read before it is the newest again".to_owned());
             self.store.end_run(lease, &Run { state: RunState::Superseded, reason, ..held }, false).await?;
         }
         Ok(())
-    }
-
-    /// Runs of a source that wait for approval.
-    async fn held(&self, source: &Source) -> Result<Vec<Run>, SyncError> {
-        let filter = RunFilter {
-            connection: Some(source.connection.clone()),
-            kind: Some(source.kind),
-            state: Some(RunState::Held),
-            limit: 100,
-        };
-        let held = self.store.runs(&filter).await?;
-        Ok(held.into_iter().filter(|run| run.source == source.id).collect())
     }
 
     /// Whether the guard holds a run over this very content, or over the changes that would be asked for again, made by this
@@ -276,7 +305,24 @@ impl Puller {
         let again = |run: &Run| !offer.once && !offer.complete && !run.complete;
         let same =
             |run: &Run| (run.place.as_ref() == Some(identity) || again(run)) && run.mapping == pull.mapping.digest;
-        Ok(self.held(source).await?.iter().any(same))
+        Ok(held(&self.store, source).await?.iter().any(same))
+    }
+
+    /// Whether a complete pass broke off that can go on.
+    async fn is_left(&self, source: &Source, pull: &Pull) -> Result<bool, SyncError> {
+        let Some((run, _)) = self.store.unfinished(source.id, true).await? else { return Ok(false) };
+        let as_now = setting_of(run.place.as_ref()) == Some(&setting(pull)) && run.mapping == pull.mapping.digest;
+        Ok(as_now && run.reached.is_some())
+    }
+
+    /// From where on an offer is read.
+    async fn start(&self, source: &Source, pull: &Pull, offer: &Offer, identity: &Json) -> Result<Start, SyncError> {
+        if offer.is_counted() {
+            return Ok(Start::Counted);
+        }
+        let left = self.store.unfinished(source.id, offer.complete).await?;
+        let same = left.filter(|(run, _)| is_same(run, identity, &pull.mapping));
+        Ok(same.and_then(|(run, _)| run.reached).map_or(Start::Anew, Start::At))
     }
 
     /// Archives or deletes what was read, once every pull that reads it has taken it.
@@ -298,6 +344,81 @@ impl Puller {
     }
 }
 
+/// What a pull has executed so far.
+struct Notes<'a, F> {
+    pulled: Vec<Pulled>,
+    ended: &'a mut F,
+}
+
+impl<F: FnMut(&Pulled) + Send> Notes<'_, F> {
+    fn add(&mut self, source: String, run: Run) {
+        let pulled = Pulled { source, run };
+        (self.ended)(&pulled);
+        self.pulled.push(pulled);
+    }
+}
+
+/// Runs of a pull under its lease.
+struct Work<'a> {
+    puller: &'a Puller,
+    plan: &'a Plan,
+    pull: &'a Pull,
+    lease: &'a Lease,
+}
+
+impl Work<'_> {
+    /// Executes a run over an offer. A complete pass that can go on between two pages makes room there for the changes that
+    /// are due.
+    async fn execute<F: FnMut(&Pulled) + Send>(
+        &self,
+        offer: &Offer,
+        identity: &Json,
+        notes: &mut Notes<'_, F>,
+    ) -> Result<Run, SyncError> {
+        let Self { puller, plan, pull, lease } = *self;
+        loop {
+            let source = puller.source(pull).await?;
+            let start = puller.start(&source, pull, offer, identity).await?;
+            if offer.complete && matches!(start, Start::At(_)) {
+                self.catch_up(&source, notes).await?;
+            }
+            let changes = offer.complete && wanted(&source, pull, Extent::Changes).after.is_some();
+            let every = pull.schedule.every.filter(|_| changes).map(Interval::duration);
+            let pause = every.and_then(|every| Instant::now().checked_add(every));
+            let job = puller.job(plan, pull, lease, source, offer.clone(), identity.clone(), start).await?;
+            match Box::pin(Job { pause, ..job }.execute()).await {
+                Err(SyncError::Paused) => {}
+                ended => return Ok(ended?.run),
+            }
+        }
+    }
+
+    /// Pulls what changed, while a complete pass waits.
+    async fn catch_up<F: FnMut(&Pulled) + Send>(
+        &self,
+        source: &Source,
+        notes: &mut Notes<'_, F>,
+    ) -> Result<(), SyncError> {
+        let Self { puller, plan, pull, lease } = *self;
+        let wanted = wanted(source, pull, Extent::Changes);
+        if wanted.after.is_none() {
+            return Ok(());
+        }
+        for offer in pull.link.connector.offers(&pull.mapping.stream, &wanted).await? {
+            let identity = identity(&offer, pull);
+            if offer.complete || puller.is_held(source, &offer, &identity, pull).await? {
+                continue;
+            }
+            let name = offer.name.clone();
+            let start = puller.start(source, pull, &offer, &identity).await?;
+            let job = puller.job(plan, pull, lease, source.clone(), offer, identity, start).await?;
+            let Ended { run } = Box::pin(job.execute()).await?;
+            notes.add(name, run);
+        }
+        Ok(())
+    }
+}
+
 /// What tells a run's input from another: the content, and whatever besides the mapping decides what it becomes.
 fn identity(offer: &Offer, pull: &Pull) -> Json {
     json!({ "content": offer.identity, SETTING: setting(pull) })
@@ -306,16 +427,24 @@ fn identity(offer: &Offer, pull: &Pull) -> Json {
 /// Where an identity has what decides what records become.
 const SETTING: &str = "setting";
 
+fn setting_of(place: Option<&Json>) -> Option<&str> {
+    place?.get(SETTING)?.as_str()
+}
+
 fn setting(pull: &Pull) -> String {
     let salt = keyed::salt(&pull.mapping, &pull.link.setting);
     blake3::hash(salt.as_bytes()).to_hex()[..32].to_owned()
 }
 
 /// What is to be read: changes, where it is known how far the source was read by this very mapping and these settings.
-fn wanted(source: &Source, pull: &Pull, full: bool) -> Wanted {
-    let same = source.place.as_ref().and_then(|place| place.get(SETTING)).and_then(Json::as_str)
-        == Some(setting(pull).as_str());
-    Wanted { after: source.watermark.clone().filter(|_| same && !full && source.verified_at.is_some()) }
+fn wanted(source: &Source, pull: &Pull, extent: Extent) -> Wanted {
+    let same = setting_of(source.place.as_ref()) == Some(&setting(pull));
+    let known = same && source.verified_at.is_some();
+    match extent {
+        Extent::Changes => Wanted { after: source.watermark.clone().filter(|_| known), since: None },
+        Extent::Full => Wanted::default(),
+        Extent::Since(since) => Wanted { after: None, since: Some(since) },
+    }
 }
 
 fn content_of(identity: &Json) -> Option<&Json> {

@@ -1,33 +1,34 @@
 //! One run of a sync: read, stage by page, judge, apply by page.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use roaring::RoaringTreemap;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
 use super::erased::Erased;
 use super::error::SyncError;
 use super::flow::Flow;
-use super::guard::{Verdict, judge};
+use super::guard::Verdict;
 use super::keyed::Keyer;
 use super::page::Comparer;
 use super::progress::{Progress, bytes};
 use super::scope::Scopes;
+use super::settle::{Ended, Read, finish, held, held_for, is_from_raw_place, is_same, verdict};
 use super::validity;
 use crate::config::Guard;
 use crate::connector::Verify;
 use crate::connector::format::Reader;
 use crate::mapping::{Mapping, Setting};
-use crate::model::PartKind;
-use crate::store::{Known, Lease, Page, Rejection, Run, RunCounts, RunFilter, RunState, Source, SourceId, Store};
+use crate::store::{Known, Lease, Operation, Page, Rejection, Run, RunCounts, RunState, Source, Store};
 
 /// Pages that are read, and pages that are compared, ahead of the next stage.
 const AHEAD: usize = 2;
 
-/// Differences applied by one transaction.
-const APPLY: u32 = 1000;
+/// What is walked through at once.
+const STEP: u32 = 1000;
 
 /// What a run is to do.
 pub struct Job {
@@ -45,8 +46,12 @@ pub struct Job {
     pub source: Source,
     /// The limits.
     pub guard: Guard,
-    /// Whether the source is read as a whole: what it lacks is deleted.
-    pub complete: bool,
+    /// What of the source is read.
+    pub pass: Pass,
+    /// From where on it is read.
+    pub start: Start,
+    /// From when on it makes room for another run, between two pages that it can go on from.
+    pub pause: Option<Instant>,
     /// Whether the source rows of what differs are kept.
     pub keep_raw: bool,
     /// What is to be said of the run from its beginning.
@@ -61,11 +66,33 @@ pub struct Job {
     pub stop: watch::Receiver<bool>,
 }
 
-/// How a run ended.
+/// What of a source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// What changed.
+    Changes,
+    /// Everything: what it lacks is deleted.
+    Complete,
+    /// Everything, in pages that may shift: what it lacks is deleted where the pass before lacked it too.
+    Shifting,
+}
+
+/// From where on a source is read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ended {
-    /// The run as it was recorded.
-    pub run: Run,
+pub enum Start {
+    /// From its beginning: of a run that broke off, what was read is passed over, since the same comes again.
+    Counted,
+    /// From its beginning, whatever ran before.
+    Anew,
+    /// From the place on where the run that broke off stood.
+    At(Json),
+}
+
+impl Pass {
+    /// Whether everything is read.
+    pub fn is_complete(self) -> bool {
+        self != Self::Changes
+    }
 }
 
 impl Job {
@@ -89,8 +116,8 @@ impl Job {
     }
 
     fn open(self) -> (Execution, Box<dyn Reader>, Verify) {
-        let Self { store, lease, mapping, setting, scopes, source, guard, complete, .. } = self;
-        let Self { keep_raw, reason, identity, reader, verify, stop, .. } = self;
+        let Self { store, lease, mapping, setting, scopes, source, guard, pass, .. } = self;
+        let Self { start, pause, keep_raw, reason, identity, reader, verify, stop, .. } = self;
         let execution = Execution {
             store,
             lease,
@@ -99,7 +126,9 @@ impl Job {
             scopes,
             source,
             guard,
-            complete,
+            pass,
+            start,
+            pause,
             keep_raw,
             reason,
             identity,
@@ -119,7 +148,9 @@ struct Execution {
     scopes: Arc<Scopes>,
     source: Source,
     guard: Guard,
-    complete: bool,
+    pass: Pass,
+    start: Start,
+    pause: Option<Instant>,
     keep_raw: bool,
     reason: Option<String>,
     identity: Json,
@@ -130,11 +161,18 @@ struct Execution {
 
 impl Execution {
     async fn execute(self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
-        let (mut run, mut progress, skip) = self.begin().await?;
+        let Begun { mut run, mut progress, skip, resumed, overtakes } = self.begin().await?;
+        let pages = run.pages;
         // All that reading takes is kept apart: this future is held by many others.
-        match Box::pin(self.read(&mut run, &mut progress, skip, reader, verify)).await {
+        match Box::pin(self.read(&mut run, &mut progress, skip, &overtakes, reader, verify)).await {
             Ok(()) => {}
-            Err(error @ (SyncError::Store(_) | SyncError::Interrupted)) => return Err(error),
+            Err(error @ (SyncError::Store(_) | SyncError::Interrupted | SyncError::Paused)) => return Err(error),
+            // What it has is kept, as long as it comes any further.
+            Err(error @ SyncError::Source { .. }) if run.pages > pages && goes_on(&run) => {
+                run.reason = Some(format!("it broke off, and goes on from there: {error}"));
+                self.store.save_run(&self.lease, &run).await?;
+                return Err(error);
+            }
             Err(error) => {
                 run.state = RunState::Failed;
                 run.reason = Some(error.to_string());
@@ -143,85 +181,94 @@ impl Execution {
                 return Err(error);
             }
         }
-        self.supersede(&run).await?;
-        if let Verdict::Hold(reason) = self.judge(&run).await? {
-            run.state = RunState::Held;
-            run.reason = Some(self.held_for(&reason));
-            run.ended_at = Some(Timestamp::now());
-            self.store.save_run(&self.lease, &run).await?;
-            return Ok(Ended { run });
-        }
-        if skip > 0 {
-            rejudge(&self.store, &self.lease, &run, &self.scopes).await?;
-        }
-        run.state = RunState::Applying;
-        self.store.save_run(&self.lease, &run).await?;
-        apply(&self.store, &self.lease, run, Some(&self.stop)).await
+        let Self { store, lease, scopes, source, guard, stop, .. } = &self;
+        let read = Read { store, lease, scopes, source, guard, resumed };
+        read.settle(run, Some(stop)).await
     }
 
     async fn rehearse(mut self, reader: Box<dyn Reader>, verify: Verify) -> Result<Ended, SyncError> {
         self.stores = false;
         let mut run = self.run(false);
         let mut progress = Progress::new(self.has_rejections().await?);
-        Box::pin(self.read(&mut run, &mut progress, 0, reader, verify)).await?;
+        progress.missed = self.missed().await?;
+        Box::pin(self.read(&mut run, &mut progress, 0, &[], reader, verify)).await?;
         run.state = RunState::Done;
-        if let Verdict::Hold(reason) = self.judge(&run).await? {
+        if let Verdict::Hold(reason) = verdict(&self.store, &self.guard, &self.source, &run).await? {
             run.state = RunState::Held;
-            run.reason = Some(self.held_for(&reason));
+            run.reason = Some(held_for(&run, &reason));
         }
         run.ended_at = Some(Timestamp::now());
         Ok(Ended { run })
-    }
-
-    /// A first load is exempt, one that had failed before as well; but an empty answer never empties the shop.
-    async fn judge(&self, run: &Run) -> Result<Verdict, SyncError> {
-        if self.source.verified_at.is_none() && run.counts.read > 0 && !is_from_raw(run) {
-            return Ok(Verdict::Apply);
-        }
-        // Counting millions takes as long as recognising some hundred thousand: only where those that the run met are too
-        // few for its shares.
-        let counts = run.counts;
-        let met = counts.unchanged + counts.updated + counts.deleted;
-        if counts.read > 0 && judge(&self.guard, &counts, met, run.complete) == Verdict::Apply {
-            return Ok(Verdict::Apply);
-        }
-        Ok(judge(&self.guard, &counts, self.store.count(self.source.id).await?, run.complete))
-    }
-
-    /// Why the run is held, behind what is said of it anyway.
-    fn held_for(&self, reason: &str) -> String {
-        self.reason.as_ref().map_or_else(|| reason.to_owned(), |said| format!("{said}; {reason}"))
     }
 
     async fn has_rejections(&self) -> Result<bool, SyncError> {
         Ok(self.store.rejected().await?.iter().any(|(source, _)| *source == self.source.id))
     }
 
-    async fn begin(&self) -> Result<(Run, Progress, u64), SyncError> {
+    /// The parts that the complete pass before missed. Kept rows prove nothing of what the source has.
+    async fn missed(&self) -> Result<RoaringTreemap, SyncError> {
+        if is_from_raw_place(&self.identity) {
+            return Ok(RoaringTreemap::new());
+        }
+        let missed = self.store.missed(self.source.id).await?;
+        Ok(missed.into_iter().map(i64::unsigned_abs).collect())
+    }
+
+    async fn begin(&self) -> Result<Begun, SyncError> {
         finish(&self.store, &self.lease, &self.scopes, self.source.id).await?;
         let rejections = self.has_rejections().await?;
-        if let Some((run, pages)) = self.store.unfinished(self.source.id).await? {
-            let same = run.place.as_ref() == Some(&self.identity)
-                && run.mapping == self.mapping.digest
-                && run.complete == self.complete;
-            if same {
-                let skip = run.counts.read;
-                let progress = Progress::resumed(&run, &pages, rejections)?;
-                return Ok((run, progress, skip));
-            }
-            let ended = Run {
-                state: RunState::Superseded,
-                reason: Some("it broke off, and the source or the mapping is another now".to_owned()),
-                ended_at: Some(Timestamp::now()),
-                ..run
+        let complete = self.pass.is_complete();
+        let overtakes = self.beside(complete).await?;
+        if let Some((mut run, pages)) = self.store.unfinished(self.source.id, complete).await? {
+            let begins = match &self.start {
+                Start::Counted => true,
+                Start::At(place) => run.reached.as_ref() == Some(place),
+                Start::Anew => false,
             };
-            self.store.end_run(&self.lease, &ended, false).await?;
+            if begins && is_same(&run, &self.identity, &self.mapping) {
+                let skip = if self.start == Start::Counted { run.counts.read } else { 0 };
+                let mut progress = Progress::resumed(&run, &pages, rejections)?;
+                progress.missed = self.missed().await?;
+                run.reason.clone_from(&self.reason);
+                return Ok(Begun { run, progress, skip, resumed: true, overtakes });
+            }
+            self.give_up(run, "it broke off, and cannot go on from there").await?;
         }
-        let loading =
-            self.complete && self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
+        if matches!(self.start, Start::At(_)) {
+            return Err(SyncError::Stopped("the run that was to go on"));
+        }
+        let loading = complete && self.source.verified_at.is_none() && self.store.count(self.source.id).await? == 0;
         let run = self.run(loading);
         self.store.begin_run(&self.lease, &run).await?;
-        Ok((run, Progress::new(rejections), 0))
+        let mut progress = Progress::new(rejections);
+        progress.missed = self.missed().await?;
+        Ok(Begun { run, progress, skip: 0, resumed: false, overtakes })
+    }
+
+    /// Looks after a run of the other sort that broke off. Complete passes that can go on, or that wait for approval, are
+    /// overtaken by a run over changes; any other that broke off is over.
+    async fn beside(&self, complete: bool) -> Result<Vec<String>, SyncError> {
+        let mut overtaken = Vec::new();
+        if let Some((run, _)) = self.store.unfinished(self.source.id, !complete).await? {
+            if run.complete && run.reached.is_some() && run.mapping == self.mapping.digest {
+                overtaken.push(run.id);
+            } else {
+                self.give_up(run, "it broke off, and another run began").await?;
+            }
+        }
+        // Kept rows are no newer than what was read.
+        if complete || is_from_raw_place(&self.identity) {
+            return Ok(Vec::new());
+        }
+        let held = held(&self.store, &self.source).await?.into_iter().filter(|run| run.complete);
+        overtaken.extend(held.map(|run| run.id));
+        Ok(overtaken)
+    }
+
+    async fn give_up(&self, run: Run, reason: &str) -> Result<(), SyncError> {
+        let (reason, ended_at) = (Some(reason.to_owned()), Some(Timestamp::now()));
+        let ended = Run { state: RunState::Superseded, reason, ended_at, ..run };
+        Ok(self.store.end_run(&self.lease, &ended, false).await?)
     }
 
     fn run(&self, loading: bool) -> Run {
@@ -231,11 +278,12 @@ impl Execution {
             connection: self.source.connection.clone(),
             stream: self.source.stream.clone(),
             kind: self.source.kind,
-            complete: self.complete,
+            complete: self.pass.is_complete(),
             state: RunState::Running,
             counts: RunCounts::default(),
             pages: 0,
             place: Some(self.identity.clone()),
+            reached: None,
             mapping: self.mapping.digest.clone(),
             reason: self.reason.clone(),
             loading,
@@ -251,6 +299,7 @@ impl Execution {
         run: &mut Run,
         progress: &mut Progress,
         skip: u64,
+        overtakes: &[String],
         reader: Box<dyn Reader>,
         verify: Verify,
     ) -> Result<(), SyncError> {
@@ -269,8 +318,10 @@ impl Execution {
             erased: &erased,
             today: validity::today(Timestamp::now(), &self.setting.zone),
             keep_raw: self.keep_raw,
+            overtakes,
         };
-        let flow = Flow { store: &self.store, lease: &self.lease, comparer, stores: self.stores, stop: &self.stop };
+        let Self { store, lease, stores, stop, pause, .. } = self;
+        let flow = Flow { store, lease, comparer, stores: *stores, stop, pause: *pause };
         flow.execute(run, progress, records).await?;
         reading.await.map_err(|_| SyncError::Stopped("the reader"))??;
         let verified =
@@ -296,10 +347,11 @@ impl Execution {
     async fn end_rejections(&self, run: &mut Run, progress: &Progress) -> Result<(), SyncError> {
         let mut after = 0;
         loop {
-            let rejections = self.store.rejections(Some(run.source), after, APPLY).await?;
+            let rejections = self.store.rejections(Some(run.source), after, STEP).await?;
             let Some(last) = rejections.last() else { return Ok(()) };
             after = last.id;
-            let over = |r: &&Rejection| r.run != run.id && !progress.has_rejection(r.id);
+            // A later run may have rejected what this one had read before.
+            let over = |r: &&Rejection| r.run != run.id && r.at < run.started_at && !progress.has_rejection(r.id);
             let mended: Vec<i64> = rejections.iter().filter(over).map(|r| r.id).collect();
             if !mended.is_empty() {
                 let page = Page { number: run.pages, mended, ..Page::default() };
@@ -309,19 +361,21 @@ impl Execution {
         }
     }
 
-    /// After a complete pass that ended well, what the source lacks is gone.
+    /// After a complete pass that ended well, what the source lacks is gone; where its pages may have shifted, only what the
+    /// pass before lacked as well.
     async fn stage_absent(&self, run: &mut Run, progress: &mut Progress) -> Result<(), SyncError> {
         // Mostly everything is there still: then counting tells, and nothing has to be walked through.
         let mut absent = self.store.count(self.source.id).await?.saturating_sub(progress.parts());
         let mut after = String::new();
         while absent > 0 {
-            let living = self.store.living(self.source.id, &after, APPLY).await?;
+            let living = self.store.living(self.source.id, &after, STEP).await?;
             let Some(last) = living.last() else { return Ok(()) };
             after.clone_from(&last.source_key);
             let mut page = Page { number: run.pages, ..Page::default() };
             let mut seen = RoaringTreemap::new();
             for stored in living {
-                if progress.has_part(stored.id) {
+                // What a later run brought is there, wherever this one was by then.
+                if progress.has_part(stored.id) || stored.changed_at >= run.started_at {
                     continue;
                 }
                 let known = Known {
@@ -331,15 +385,18 @@ impl Execution {
                     key: stored.key,
                     part: stored.part,
                 };
-                progress.see_part(stored.id, &mut seen);
-                page.differences.push(progress.deletion(stored.source_key, known.hash, &known));
+                let missed_before = progress.see_part(stored.id, &mut seen);
+                let gone = self.pass == Pass::Complete || missed_before;
+                let operation = if gone { Operation::Delete } else { Operation::Miss };
+                run.counts.deleted += u64::from(gone);
+                run.counts.missed += u64::from(!gone);
+                page.differences.push(progress.absence(operation, stored.source_key, known.hash, &known));
             }
             if page.differences.is_empty() {
                 continue;
             }
             let found = page.differences.len() as u64;
             absent = absent.saturating_sub(found);
-            run.counts.deleted += found;
             run.pages += 1;
             // A run that goes on from here does not stage them once more.
             page.seen = bytes(&seen)?;
@@ -349,136 +406,27 @@ impl Execution {
         }
         Ok(())
     }
-
-    /// A run that was read to its end takes the place of those that still wait for approval.
-    async fn supersede(&self, run: &Run) -> Result<(), SyncError> {
-        let filter = RunFilter {
-            connection: Some(run.connection.clone()),
-            kind: Some(run.kind),
-            state: Some(RunState::Held),
-            limit: 100,
-        };
-        // What the ERP offered is not answered by rows of before; made by another mapping it is void all the same.
-        let stays = |held: &Run| is_from_raw(run) && !is_from_raw(held) && held.mapping == run.mapping;
-        let void = |held: &Run| held.source == run.source && !stays(held);
-        for held in self.store.runs(&filter).await?.into_iter().filter(void) {
-            let reason = Some(format!("run {} took its place", run.id));
-            self.store.end_run(&self.lease, &Run { state: RunState::Superseded, reason, ..held }, false).await?;
-        }
-        Ok(())
-    }
 }
 
-/// The place of a run over kept source rows has this key.
-const FROM_RAW: &str = "from_raw";
-
-/// The place of a run over kept source rows. Each is another one: where such a run broke off, the next begins anew.
-pub(super) fn from_raw_place() -> Json {
-    json!({ FROM_RAW: uuid::Uuid::now_v7().to_string() })
+/// A run that was begun.
+struct Begun {
+    run: Run,
+    progress: Progress,
+    /// Records that are passed over.
+    skip: u64,
+    /// Whether one goes on that broke off.
+    resumed: bool,
+    /// The complete passes that wait meanwhile.
+    overtakes: Vec<String>,
 }
 
-/// Whether a run goes over kept source rows.
-fn is_from_raw(run: &Run) -> bool {
-    run.place.as_ref().is_some_and(|place| place.get(FROM_RAW).is_some())
-}
-
-/// Judges the staged customers of a run anew: the shops' conditions may be others than when they were staged.
-async fn rejudge(store: &Arc<dyn Store>, lease: &Lease, run: &Run, scopes: &Scopes) -> Result<(), SyncError> {
-    if run.kind != PartKind::Customer {
-        return Ok(());
-    }
-    let mut after = -1;
-    loop {
-        let staged = store.staged(&run.id, after, APPLY).await?;
-        let Some(last) = staged.last() else { return Ok(()) };
-        after = last.position;
-        let judged: Vec<(i64, Vec<String>)> = staged
-            .iter()
-            .filter_map(|d| {
-                Some((d.position, scopes.of(&run.connection, &d.key.company, &d.content.as_ref()?.value())))
-            })
-            .collect();
-        store.restage_shops(lease, &run.id, &judged).await?;
-    }
-}
-
-/// Applies what a person approved; differences against content that changed meanwhile are left out and counted.
-///
-/// # Errors
-/// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
-pub async fn approve(store: &Arc<dyn Store>, lease: &Lease, scopes: &Scopes, id: &str) -> Result<Ended, SyncError> {
-    let run = held(store, id).await?;
-    rejudge(store, lease, &run, scopes).await?;
-    let run = Run { state: RunState::Applying, ..run };
-    store.save_run(lease, &run).await?;
-    apply(store, lease, run, None).await
-}
-
-/// Applies the rest of a source's run that was broken off while it was being applied.
-///
-/// # Errors
-/// The store's.
-pub async fn finish(
-    store: &Arc<dyn Store>,
-    lease: &Lease,
-    scopes: &Scopes,
-    source: SourceId,
-) -> Result<Option<Ended>, SyncError> {
-    match store.unfinished(source).await? {
-        Some((run, _)) if run.state == RunState::Applying => {
-            rejudge(store, lease, &run, scopes).await?;
-            apply(store, lease, run, None).await.map(Some)
-        }
-        _ => Ok(None),
-    }
-}
-
-/// Drops what a run has staged; what it read counts as taken, and is not read again unless it changes.
-///
-/// # Errors
-/// [`SyncError::NoRun`], [`SyncError::NotHeld`], and the store's.
-pub async fn refuse(store: &Arc<dyn Store>, lease: &Lease, id: &str, reason: &str) -> Result<Run, SyncError> {
-    let run = held(store, id).await?;
-    let run =
-        Run { state: RunState::Refused, reason: Some(reason.to_owned()), ended_at: Some(Timestamp::now()), ..run };
-    store.end_run(lease, &run, !is_from_raw(&run)).await?;
-    Ok(run)
-}
-
-async fn held(store: &Arc<dyn Store>, id: &str) -> Result<Run, SyncError> {
-    let run = store.run(id).await?.ok_or_else(|| SyncError::NoRun(id.to_owned()))?;
-    if run.state == RunState::Held { Ok(run) } else { Err(SyncError::NotHeld { id: run.id, state: run.state.name() }) }
-}
-
-async fn apply(
-    store: &Arc<dyn Store>,
-    lease: &Lease,
-    mut run: Run,
-    stop: Option<&watch::Receiver<bool>>,
-) -> Result<Ended, SyncError> {
-    loop {
-        let applied = store.apply_page(lease, &run.id, APPLY).await?;
-        if applied.applied + applied.superseded == 0 {
-            break;
-        }
-        run.counts.superseded += applied.superseded;
-        if stop.is_some_and(|stop| *stop.borrow()) {
-            return Err(SyncError::Interrupted);
-        }
-    }
-    run.state = RunState::Done;
-    run.ended_at = Some(Timestamp::now());
-    if is_from_raw(&run) {
-        // The source was not asked: it is not verified, and nothing new of it is taken.
-        store.end_run(lease, &run, false).await?;
-    } else {
-        store.finish_run(lease, &run).await?;
-    }
-    Ok(Ended { run })
+/// Whether what a run that broke off has read is of use: it can go on from there, or be taken for itself.
+fn goes_on(run: &Run) -> bool {
+    run.reached.is_some() || (!run.complete && run.watermark.is_some())
 }
 
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("source", &self.source).field("complete", &self.complete).finish_non_exhaustive()
+        f.debug_struct("Job").field("source", &self.source).field("pass", &self.pass).finish_non_exhaustive()
     }
 }

@@ -38,6 +38,8 @@ pub struct RunEnded<'a> {
     pub updated: u64,
     /// Deleted records.
     pub deleted: u64,
+    /// Records that a pass whose pages may have shifted missed for the first time.
+    pub missed: u64,
     /// Rejected records.
     pub rejected: u64,
     /// Why it is held, or what is worth knowing.
@@ -50,7 +52,7 @@ impl Event for RunEnded<'_> {
     fn emit(self) {
         let Self { connection, entity, run_id, state, source, reason, .. } = self;
         let (read, unchanged, created) = (self.read, self.unchanged, self.created);
-        let (updated, deleted, rejected) = (self.updated, self.deleted, self.rejected);
+        let (updated, deleted, missed, rejected) = (self.updated, self.deleted, self.missed, self.rejected);
         let duration_ms = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         METRICS.runs.get_or_create(&triple(connection, entity, "state", state)).inc();
         METRICS.run_duration.get_or_create(&pair(connection, entity)).observe(seconds(self.duration));
@@ -59,6 +61,7 @@ impl Event for RunEnded<'_> {
             ("created", created),
             ("updated", updated),
             ("deleted", deleted),
+            ("missed", missed),
             ("rejected", rejected),
         ];
         for (outcome, count) in outcomes {
@@ -75,6 +78,7 @@ impl Event for RunEnded<'_> {
                 created,
                 updated,
                 deleted,
+                missed,
                 rejected,
                 duration_ms,
                 "the guard holds {entity} of {connection}: {}; look at it with `tradebridge runs show {run_id}`",
@@ -92,6 +96,7 @@ impl Event for RunEnded<'_> {
                 created,
                 updated,
                 deleted,
+                missed,
                 rejected,
                 duration_ms,
                 reason,
@@ -109,6 +114,7 @@ impl Event for RunEnded<'_> {
                 created,
                 updated,
                 deleted,
+                missed,
                 rejected,
                 duration_ms,
                 "{entity} of {connection} is pulled"
@@ -251,6 +257,7 @@ mod tests {
             created: 3,
             updated: 0,
             deleted: 0,
+            missed: 0,
             rejected: 1,
             reason: None,
             duration: Duration::from_millis(20),

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tradebridge::config::{Config, Document};
 use tradebridge::model::{Entity, Key};
 use tradebridge::store::RunState;
-use tradebridge::sync::{Plan, Pulled, Puller};
+use tradebridge::sync::{Extent, Plan, Pulled, Puller};
 
 use crate::support::conformance;
 use crate::support::store::{Engine, TestStore};
@@ -204,13 +204,15 @@ async fn a_complete_file_is_read_again_when_it_or_its_mapping_changes(engine: En
     let plan = bridge.plan("floor = 20");
     let again = bridge.pull(&plan, "product").await;
     assert_eq!((again.len(), again[0].run.counts.updated), (1, 1));
-    let rehearsed = bridge.puller.rehearse(&plan, &plan.pulls_of("erp", Some("product"))[0]).await.unwrap();
+    let rehearsed =
+        bridge.puller.rehearse(&plan, &plan.pulls_of("erp", Some("product"))[0], Extent::Changes).await.unwrap();
     assert_eq!(rehearsed[0].run.counts.unchanged, 1);
     bridge.write("in/products.csv", "Nr;Name\nP1;Bolt\nP2;Nut\n");
     let previewed = bridge.puller.preview(&plan.pulls_of("erp", Some("product"))[0], 10).await.unwrap();
     assert_eq!(previewed.len(), 2);
     assert!(previewed[0].stored.is_some() && previewed[1].stored.is_none());
-    let rehearsed = bridge.puller.rehearse(&plan, &plan.pulls_of("erp", Some("product"))[0]).await.unwrap();
+    let rehearsed =
+        bridge.puller.rehearse(&plan, &plan.pulls_of("erp", Some("product"))[0], Extent::Changes).await.unwrap();
     assert_eq!((rehearsed[0].run.counts.created, rehearsed[0].run.counts.unchanged), (1, 1));
     assert_eq!(bridge.pull(&plan, "product").await[0].run.counts.created, 1, "rehearsing stored nothing");
 }

@@ -182,7 +182,7 @@ async fn a_run_goes_on_from_its_last_committed_page_after_a_crash(engine: Engine
     f.store.commit_page(&lease(&*f.store, run.source).await, &run, &page).await.unwrap();
 
     let f = f.reopen().await;
-    let (found, seen) = f.store.unfinished(f.source.id).await.unwrap().unwrap();
+    let (found, seen) = f.store.unfinished(f.source.id, true).await.unwrap().unwrap();
     assert_eq!((found.pages, found.counts.read, found.place.clone()), (1, 1, Some(json!({"record": 1}))));
     assert_eq!(seen, [vec![1, 2, 3]]);
     assert_eq!(f.store.count(f.source.id).await.unwrap(), 0, "staged is not applied");
@@ -197,7 +197,7 @@ async fn a_run_goes_on_from_its_last_committed_page_after_a_crash(engine: Engine
     done.state = RunState::Done;
     done.ended_at = Some(Timestamp::now());
     f.store.finish_run(&lease(&*f.store, done.source).await, &done).await.unwrap();
-    assert!(f.store.unfinished(f.source.id).await.unwrap().is_none());
+    assert!(f.store.unfinished(f.source.id, true).await.unwrap().is_none());
     assert!(f.store.source("erp", "customer", PartKind::Customer).await.unwrap().verified_at.is_some());
     let listed =
         f.store.runs(&RunFilter { state: Some(RunState::Done), limit: 5, ..RunFilter::default() }).await.unwrap();

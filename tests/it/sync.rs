@@ -13,7 +13,7 @@ use tradebridge::mapping::{Mapping, Setting};
 use tradebridge::model::{Entity, Key};
 use tradebridge::record::{Map, Record, Value};
 use tradebridge::store::{Run, RunFilter, RunState, Store};
-use tradebridge::sync::{Job, Scopes, SyncError, approve, refuse};
+use tradebridge::sync::{Job, Pass, Scopes, Start, SyncError, approve, refuse};
 
 use crate::support::conformance;
 use crate::support::store::{Engine, TestStore, lease};
@@ -93,7 +93,9 @@ impl Bridge {
             setting,
             scopes: Arc::default(),
             guard: Guard::default(),
-            complete: true,
+            pass: Pass::Complete,
+            start: Start::Counted,
+            pause: None,
             keep_raw: true,
             reason: None,
             identity: open.identity(),

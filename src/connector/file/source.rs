@@ -157,6 +157,7 @@ impl Source {
         Offer {
             identity: file.stamp.identity(&file.path),
             complete,
+            stable: true,
             once: true,
             name: file.name,
             origin: Origin::File { path: file.path, stamp: file.stamp, reading: Arc::clone(&self.reading) },

@@ -16,6 +16,8 @@ pub mod xml;
 pub use decode::{Encoding, decoded};
 pub use xml::Path;
 
+use serde_json::Value as Json;
+
 use crate::record::{Place, Record};
 
 /// The longest field, in bytes.
@@ -41,10 +43,40 @@ pub trait Reader: Send {
     /// The next record; nothing at the end. After [`ReadError::Fatal`] nothing more comes.
     fn next(&mut self) -> Option<Result<Record, ReadError>>;
 
+    /// Where reading can go on behind the record that was given last.
+    fn reached(&self) -> Reached {
+        Reached::Anywhere
+    }
+
     /// The batch of kept source rows that the record given last stands in; none where it was read from a system.
     fn batch(&self) -> Option<i64> {
         None
     }
+}
+
+/// How far a reader is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reached {
+    /// The same records come again, so that those that were taken can be passed over; or never.
+    Anywhere,
+    /// Within a page, whose end is where reading can go on.
+    Within,
+    /// Between two pages.
+    Between {
+        /// What is known there.
+        stand: Stand,
+        /// Whether the next page is still waited for.
+        waits: bool,
+    },
+}
+
+/// What is known between two pages.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stand {
+    /// Where reading goes on, in the words of the transport; none where it begins again.
+    pub place: Option<Json>,
+    /// How far the stream is read, where that is known before its end.
+    pub watermark: Option<Json>,
 }
 
 /// Why a record, or the rest of a source, cannot be read.

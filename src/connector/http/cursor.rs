@@ -24,9 +24,11 @@ pub struct Cursor {
     kind: CursorWord,
     /// How far a pull reaches back behind what was seen.
     look_back: SignedDuration,
+    /// Whether the stream is ordered by it.
+    pub ordered: bool,
 }
 
-/// How far a stream was read: the highest cursor seen.
+/// What a record tells of how far a stream was read.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub enum Seen {
     /// The instant of the last change.
@@ -35,13 +37,68 @@ pub enum Seen {
     Version(Decimal),
 }
 
+/// How far a stream was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mark {
+    /// The highest cursor seen.
+    highest: Option<Seen>,
+    /// When the first page was read, by the system's clock: what changed later on a page that was read already is not seen.
+    begun: Option<Timestamp>,
+}
+
+impl Mark {
+    /// Notes the highest cursor of a page that was read at an instant.
+    pub fn note(&mut self, highest: Option<Seen>, at: Timestamp) {
+        self.begun.get_or_insert(at);
+        if highest > self.highest {
+            self.highest = highest;
+        }
+    }
+
+    /// How far the stream is read, in the form in which that is kept.
+    pub fn watermark(&self, cursor: &Cursor) -> Option<Json> {
+        match (self.highest?, self.begun) {
+            (Seen::Instant(at), Some(begun)) if !cursor.ordered => Some(json!(at.min(begun).to_string())),
+            _ => self.highest(),
+        }
+    }
+
+    /// The highest cursor that was seen, in the same form.
+    pub fn highest(&self) -> Option<Json> {
+        Some(match self.highest? {
+            Seen::Instant(at) => json!(at.to_string()),
+            Seen::Version(version) => json!(version.to_string()),
+        })
+    }
+
+    /// As it is kept with a place.
+    pub fn to_json(self) -> Json {
+        json!({ "highest": self.highest(), "begun": self.begun.map(|begun| begun.to_string()) })
+    }
+
+    /// As it was kept; nothing where it was not.
+    pub fn of_json(kept: &Json, cursor: &Cursor) -> Self {
+        let text = |name: &str| kept.get(name).and_then(Json::as_str);
+        let highest = text("highest").and_then(|text| match cursor.kind {
+            CursorWord::Instant => text.parse().ok().map(Seen::Instant),
+            CursorWord::Version => text.parse().ok().map(Seen::Version),
+        });
+        Self { highest, begun: text("begun").and_then(|text| text.parse().ok()) }
+    }
+}
+
 impl Cursor {
     /// Compiles what a manifest says; nothing with a problem.
     pub fn compile(checker: &mut Checker, at: &KeyPath, written: &CursorFile) -> Option<Self> {
         let value = checker.expression(&at.key("value"), &written.value, Fields::Any, NAMES)?;
         let look_back = written.look_back.map_or(Duration::from_mins(5), crate::config::values::Interval::duration);
         let look_back = SignedDuration::try_from(look_back).unwrap_or(SignedDuration::MAX);
-        Some(Self { value, kind: written.r#as, look_back })
+        Some(Self { value, kind: written.r#as, look_back, ordered: written.ordered })
+    }
+
+    /// Whether it is an instant.
+    pub fn is_instant(&self) -> bool {
+        self.kind == CursorWord::Instant
     }
 
     /// What a request asks for: the watermark, and a while before it.
@@ -84,16 +141,6 @@ impl Cursor {
             (None, CursorWord::Instant) => {
                 Err(format!("`{}` gives no instant; make it one with instant()", self.value.source()))
             }
-        }
-    }
-}
-
-impl Seen {
-    /// As it is kept.
-    pub fn watermark(self) -> Json {
-        match self {
-            Self::Instant(at) => json!(at.to_string()),
-            Self::Version(version) => json!(version.to_string()),
         }
     }
 }

@@ -193,6 +193,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What a system's clock said as it answered, where it tells it.
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::parse(date.trim()).ok().map(|date| date.timestamp())
+}
+
 /// What an answer's headers say is left.
 fn left(headers: &HeaderMap, remaining: &HeaderName, reset: &HeaderName) -> Option<Left> {
     let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
@@ -206,8 +212,7 @@ fn left(headers: &HeaderMap, remaining: &HeaderName, reset: &HeaderName) -> Opti
         let milliseconds = if reset < EPOCH_MILLISECONDS { reset * 1000 } else { reset };
         let at = Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()?;
         // By the system's own clock, where it tells it.
-        let date = text(&DATE).and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-        let now = date.map_or_else(Timestamp::now, |date| date.timestamp());
+        let now = date(headers).unwrap_or_else(Timestamp::now);
         at.duration_since(now).try_into().unwrap_or(Duration::ZERO)
     };
     Some(Left { remaining, wait: wait.min(LONGEST) })

@@ -298,6 +298,10 @@ pub struct PagingFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub key: Option<String>,
+    /// Whether a record keeps its place while pages are read: by default `key` does, and no other. Then a record that a
+    /// complete pass lacks is gone at once, and a pass that broke off goes on from its last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<bool>,
 }
 
 /// How the next page is asked for.
@@ -397,6 +401,9 @@ pub struct CursorFile {
     /// default `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look_back: Option<Interval>,
+    /// Whether the request sorts by the cursor: then what was read before a pull broke off is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
 }
 
 /// What a cursor's value is.

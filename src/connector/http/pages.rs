@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::answer::Failure;
-use super::cursor::Seen;
+use super::cursor::Mark;
 use super::stream::Pages;
 use super::walk::{Page, Trial, Walk};
 use crate::connector::format::group::GroupReader;
-use crate::connector::format::{ReadError, Reader};
+use crate::connector::format::{Reached, ReadError, Reader, Stand};
 use crate::record::{Record, Value};
 
 /// Pages that are fetched ahead of the one whose records are taken.
@@ -52,10 +52,15 @@ impl Reader for SparingReader {
 /// Says, after the end, how far a stream was read.
 pub type Watermark = Box<dyn FnOnce() -> Option<Json> + Send>;
 
+/// A page with what is known behind it.
+type Fetched = Result<(Page, Option<Stand>), ReadError>;
+
 /// Reads the records of a stream's pages.
 struct PagesReader {
-    pages: mpsc::Receiver<Result<Page, ReadError>>,
+    pages: mpsc::Receiver<Fetched>,
     page: std::vec::IntoIter<Result<Record, ReadError>>,
+    /// What is known behind the page in hand.
+    stand: Option<Stand>,
     ended: bool,
     fetching: JoinHandle<()>,
 }
@@ -76,7 +81,7 @@ impl Reader for PagesReader {
                 return None;
             }
             match self.pages.blocking_recv() {
-                Some(Ok(page)) => self.page = page.into_iter(),
+                Some(Ok((page, stand))) => (self.page, self.stand) = (page.into_iter(), stand),
                 Some(Err(error)) => {
                     self.ended = true;
                     return Some(Err(error));
@@ -85,10 +90,19 @@ impl Reader for PagesReader {
             }
         }
     }
+
+    fn reached(&self) -> Reached {
+        match &self.stand {
+            None => Reached::Anywhere,
+            Some(_) if self.page.len() > 0 => Reached::Within,
+            Some(stand) => Reached::Between { stand: stand.clone(), waits: self.pages.is_empty() },
+        }
+    }
 }
 
 impl Pages {
-    /// Begins to fetch what changed behind a watermark, or everything. Says, after the end, how far it was read.
+    /// Begins to fetch what changed behind a watermark, or everything; from a place on where a reading before broke off. Says,
+    /// after the end, how far it was read.
     ///
     /// # Errors
     /// Where the watermark is none of this stream's, or the stream is only joined to others.
@@ -96,13 +110,17 @@ impl Pages {
         self: &Arc<Self>,
         runtime: &tokio::runtime::Handle,
         after: Option<&Json>,
+        place: Option<&Json>,
     ) -> Result<(Box<dyn Reader>, Watermark), String> {
         let (mut walk, seen) = self.walk(after)?;
+        if let Some(place) = place {
+            walk = walk.behind(place)?;
+        }
         let (send, pages) = mpsc::channel(AHEAD);
         let fetching = runtime.spawn(async move {
             loop {
-                let page = walk.next().await.transpose();
-                let Some(page) = page else { return };
+                let Some(page) = walk.next().await.transpose() else { return };
+                let page = page.map(|page| (page, walk.stand()));
                 let failed = page.is_err();
                 // Whoever took the pages may have ended with an error of its own.
                 if send.send(page).await.is_err() || failed {
@@ -110,8 +128,12 @@ impl Pages {
                 }
             }
         });
-        let reader = PagesReader { pages, page: Vec::new().into_iter(), ended: false, fetching };
-        let watermark = move || seen.lock().unwrap_or_else(PoisonError::into_inner).map(Seen::watermark);
+        let reader = PagesReader { pages, page: Vec::new().into_iter(), stand: None, ended: false, fetching };
+        let pages = Arc::clone(self);
+        let watermark = move || {
+            let mark = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+            mark.watermark(pages.telling()?)
+        };
         Ok((self.grouped(Box::new(reader)), Box::new(watermark)))
     }
 
@@ -137,8 +159,7 @@ impl Pages {
     }
 
     /// A walk through what changed behind a watermark, or through everything, and what notes how far it was read.
-    #[allow(clippy::type_complexity)]
-    fn walk(self: &Arc<Self>, after: Option<&Json>) -> Result<(Walk, Arc<Mutex<Option<Seen>>>), String> {
+    fn walk(self: &Arc<Self>, after: Option<&Json>) -> Result<(Walk, Arc<Mutex<Mark>>), String> {
         if !self.stands_alone() {
             return Err("this stream is only joined to others: its request asks about their records".to_owned());
         }
@@ -176,7 +197,7 @@ impl Pages {
                 message: told(error),
             }
         })?;
-        let cursor = seen.lock().unwrap_or_else(PoisonError::into_inner).map(Seen::watermark);
+        let cursor = seen.lock().unwrap_or_else(PoisonError::into_inner).highest();
         Ok(Tried { records: page.map_or(0, |page| page.len()), cursor })
     }
 }

@@ -5,6 +5,7 @@
 use reqwest::Url;
 use reqwest::header::LINK;
 use rust_decimal::Decimal;
+use serde_json::{Value as Json, json};
 
 use super::answer::{Answer, at_path};
 use super::manifest::{EndWord, PagingFile, PagingWord};
@@ -29,6 +30,8 @@ pub struct Paging {
     next: Vec<Vec<String>>,
     /// The field of the last record that the next page is behind.
     key: Option<String>,
+    /// Whether a record keeps its place while pages are read.
+    stable: bool,
 }
 
 /// Finds links and tokens that lead in a circle, however long, with the memory of one (Brent's algorithm).
@@ -119,7 +122,13 @@ impl Paging {
             first: written.first.unwrap_or(1),
             next,
             key: written.key.clone(),
+            stable: written.stable.unwrap_or(by == PagingWord::Key),
         })
+    }
+
+    /// Whether a record keeps its place while pages are read.
+    pub fn is_stable(&self) -> bool {
+        self.stable
     }
 
     /// Whether a page's body tells where the next one is.
@@ -207,6 +216,28 @@ impl Position {
     /// That of the first page.
     pub fn of(paging: Option<&Paging>) -> Self {
         Self { number: paging.map_or(0, |paging| u64::from(paging.first)), ..Self::default() }
+    }
+
+    /// As it is kept.
+    pub fn to_json(&self) -> Json {
+        let link = self.link.as_ref().map(|link| link.url.as_str());
+        json!({ "offset": self.offset, "number": self.number, "token": self.token, "key": self.key.to_json(), "link": link })
+    }
+
+    /// As it was kept; `first` is the request of the first page, from which links lead on.
+    ///
+    /// # Errors
+    /// Where it leads to another server.
+    pub fn of_json(kept: &Json, first: &Request) -> Result<Self, String> {
+        let number = |name: &str| kept.get(name).and_then(Json::as_u64).unwrap_or_default();
+        let text = |name: &str| kept.get(name).and_then(Json::as_str);
+        Ok(Self {
+            offset: number("offset"),
+            number: number("number"),
+            token: text("token").map(str::to_owned),
+            key: kept.get("key").cloned().map_or(Value::Null, Value::from_json),
+            link: text("link").map(|link| first.next(link)).transpose()?,
+        })
     }
 
     /// The variable `page`.

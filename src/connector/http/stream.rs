@@ -74,7 +74,31 @@ impl Pages {
     /// Whether the stream can be asked for what changed: by a cursor of its own, or by that of the stream about whose records
     /// it is asked for.
     pub fn tells_changes(&self) -> bool {
-        self.cursor.is_some() || self.parents.as_ref().is_some_and(|parents| parents.pages.tells_changes())
+        self.telling().is_some()
+    }
+
+    /// The cursor by which it can be asked for what changed.
+    pub fn telling(&self) -> Option<&Cursor> {
+        let theirs = || self.parents.as_ref().and_then(|parents| parents.pages.telling());
+        self.cursor.as_deref().or_else(theirs)
+    }
+
+    /// Whether a pass over it meets every record, whatever changes meanwhile: one that it lacks is gone.
+    pub fn is_stable(&self) -> bool {
+        let parents = self.parents.iter().map(|parents| &parents.pages);
+        // What is unfolded may come from what is joined.
+        let joins = self.joins.iter().filter(|_| self.unfold.is_some()).map(|join| &join.pages);
+        self.paging.as_ref().is_none_or(Paging::is_stable) && parents.chain(joins).all(|pages| pages.is_stable())
+    }
+
+    /// Whether its records come as its own pages have them.
+    pub fn is_plain(&self) -> bool {
+        self.parents.is_none() && self.group.is_none()
+    }
+
+    /// Whether reading can go on between two pages.
+    pub fn keeps_place(&self) -> bool {
+        self.is_stable() && self.is_plain()
     }
 
     /// Whether it is read by itself, and not only joined to others.

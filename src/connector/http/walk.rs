@@ -11,16 +11,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value as Json, json};
 
 use super::answer::{Answer, Failure};
-use super::cursor::Seen;
+use super::cursor::Mark;
+use super::limit::date;
 use super::paging::{Loops, PageRead, Position};
 use super::related::{by_key, told, unfold};
 use super::request::Request;
 use super::stream::{Join, Pages, Parents};
 use super::tagged::Tagged;
 use super::tree::CURSOR;
-use crate::connector::format::ReadError;
+use crate::connector::format::{ReadError, Stand};
 use crate::expression::Context;
 use crate::record::{Map, Place, Record, Value};
 
@@ -30,6 +32,11 @@ const MOST_PAGES: u64 = 10_000_000;
 /// Most records that are joined to those of one batch.
 const MOST_JOINED: usize = 100_000;
 
+/// What a place is made of.
+const PAGE: &str = "page";
+const TAKEN: &str = "taken";
+const SEEN: &str = "seen";
+
 /// Records, each as it was read or why it was not.
 pub type Page = Vec<Result<Record, ReadError>>;
 
@@ -38,7 +45,7 @@ pub struct Walk {
     pages: Arc<Pages>,
     cursor: Value,
     /// How far it was read, where it has a cursor.
-    seen: Arc<Mutex<Option<Seen>>>,
+    seen: Arc<Mutex<Mark>>,
     about: About,
     /// What is noted where it is only tried out: then what passes is not tried again.
     trial: Option<Arc<Trial>>,
@@ -90,7 +97,7 @@ enum About {
 
 impl Walk {
     /// A walk; about the records of another stream, where the stream is asked so, which are read by `parents`.
-    pub fn new(pages: &Arc<Pages>, cursor: Value, seen: Arc<Mutex<Option<Seen>>>, parents: Option<Walk>) -> Self {
+    pub fn new(pages: &Arc<Pages>, cursor: Value, seen: Arc<Mutex<Mark>>, parents: Option<Walk>) -> Self {
         let about = match parents {
             None => About::Once { begun: false },
             Some(walk) => {
@@ -115,6 +122,41 @@ impl Walk {
     /// A walk about given records.
     fn about(pages: &Arc<Pages>, records: Vec<Value>) -> Self {
         Self { parents: Value::List(records), ..Self::new(pages, Value::Null, Arc::default(), None) }
+    }
+
+    /// What is known behind the page that was given last, as far as the stream lets it be known.
+    pub fn stand(&self) -> Option<Stand> {
+        let Pages { cursor, .. } = &*self.pages;
+        let mark = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let ordered = cursor.as_ref().filter(|cursor| cursor.ordered && self.pages.is_plain());
+        let watermark = ordered.and_then(|cursor| mark.watermark(cursor));
+        let place = self.pages.keeps_place().then(|| {
+            let page = self.position.as_ref().map(Position::to_json);
+            let seen = cursor.as_ref().map(|_| mark.to_json());
+            json!({ PAGE: page, TAKEN: self.taken, SEEN: seen })
+        });
+        (place.is_some() || ordered.is_some()).then_some(Stand { place, watermark })
+    }
+
+    /// The same walk from a place on that one before it stood at.
+    ///
+    /// # Errors
+    /// Where the place is none of this stream's.
+    pub fn behind(mut self, place: &Json) -> Result<Self, String> {
+        let none = || "the place that the run before stood at is none of this stream's; pull it in full".to_owned();
+        self.taken = place.get(TAKEN).and_then(Json::as_u64).ok_or_else(none)?;
+        self.about = About::Once { begun: true };
+        self.position = match place.get(PAGE).ok_or_else(none)? {
+            Json::Null => None,
+            page => {
+                let first = self.request(&Position::of(self.pages.paging.as_ref())).map_err(|e| e.to_string())?;
+                Some(Position::of_json(page, &first)?)
+            }
+        };
+        if let (Some(cursor), Some(kept)) = (&self.pages.cursor, place.get(SEEN)) {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Mark::of_json(kept, cursor);
+        }
+        Ok(self)
     }
 
     /// The same walk, which gives up at once where something does not work.
@@ -151,6 +193,7 @@ impl Walk {
         }
         let request = self.request(&position)?;
         let answer = self.ask(&request).await.map_err(|failure| self.fatal(failure.to_string(), None))?;
+        let at = date(&answer.headers).unwrap_or_else(Timestamp::now);
         let Fetched { mut records, digest, envelope } = self.records(&request, answer.clone()).await?;
         if self.before == Some(digest) && !records.is_empty() {
             let hint = "look at the stream's `paging`: the request does not ask for another page";
@@ -173,7 +216,7 @@ impl Walk {
             return Err(self.fatal(message, Some(hint)));
         }
         self.before = Some(digest);
-        page.extend(self.completed(records).await?);
+        page.extend(self.completed(records, at).await?);
         Ok(Some(page))
     }
 
@@ -300,7 +343,7 @@ impl Walk {
     }
 
     /// Notes how far the stream was read; a record whose cursor cannot be read is none that can be taken.
-    fn note(&self, records: &mut Page) {
+    fn note(&self, records: &mut Page, at: Timestamp) {
         let Some(cursor) = &self.pages.cursor else { return };
         let mut highest = None;
         for entry in records {
@@ -314,14 +357,11 @@ impl Walk {
                 }
             }
         }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if highest > *seen {
-            *seen = highest;
-        }
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(highest, at);
     }
 
-    /// Records with what belongs to them.
-    async fn completed(&self, mut records: Page) -> Result<Page, ReadError> {
+    /// Records with what belongs to them, of a page that was asked for at this instant.
+    async fn completed(&self, mut records: Page, at: Timestamp) -> Result<Page, ReadError> {
         let Pages { unfold: field, joins, parents, .. } = &*self.pages;
         let filled = |field: &str| {
             let parent = parents.iter().filter_map(|parents| parents.plan.into.as_deref());
@@ -336,7 +376,7 @@ impl Walk {
             records = unfold(field, records);
         }
         records = self.kept(self.with_parents(records)?);
-        self.note(&mut records);
+        self.note(&mut records, at);
         for join in joins {
             records = self.joined(join, records).await?;
         }

@@ -33,7 +33,7 @@ pub(super) async fn follow(
         .filter_map(|d| match d.operation {
             Operation::Delete => Some((&d.key, BTreeSet::new())),
             Operation::Upsert => Some((&d.key, d.shops.as_ref()?.iter().cloned().collect())),
-            Operation::Recognise => None,
+            Operation::Recognise | Operation::Miss => None,
         })
         .collect();
     if shops.is_empty() {

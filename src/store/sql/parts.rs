@@ -92,7 +92,7 @@ impl Parts for SqlStore {
 
     async fn living(&self, source: SourceId, after: &str, limit: u32) -> Result<Vec<Stored>> {
         self.sql(
-            "SELECT id, source_key, company, number, part, hash FROM part \
+            "SELECT id, source_key, company, number, part, hash, changed_at FROM part \
              WHERE source = ? AND source_key > ? ORDER BY source_key LIMIT ?",
         )
         .bind(source)
@@ -103,6 +103,16 @@ impl Parts for SqlStore {
         .iter()
         .map(rows::stored)
         .collect()
+    }
+
+    async fn missed(&self, source: SourceId) -> Result<Vec<i64>> {
+        self.sql("SELECT id FROM part WHERE missed AND source = ? AND source_key IS NOT NULL")
+            .bind(source)
+            .fetch_all(&mut self.reader().await?)
+            .await?
+            .iter()
+            .map(|row| row.get("id"))
+            .collect()
     }
 
     async fn parts(&self, entity: Entity, keys: &[Key]) -> Result<Vec<Part>> {

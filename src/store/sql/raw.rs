@@ -38,7 +38,8 @@ impl Raws for SqlStore {
         let mut current = Vec::new();
         for chunk in keys.chunks(LOOKUP) {
             // Along the index of source keys: there is none of batches.
-            let mut sql = self.sql("SELECT id, source_key, company, number, part, hash FROM part WHERE source = ");
+            let mut sql =
+                self.sql("SELECT id, source_key, company, number, part, hash, changed_at FROM part WHERE source = ");
             sql.push_bind(source).push(" AND ").push_in("source_key", chunk).push(" AND raw = ").push_bind(batch);
             for row in sql.fetch_all(&mut self.reader().await?).await? {
                 current.push(rows::stored(&row)?);

@@ -83,6 +83,7 @@ pub(super) fn run(row: &Row) -> Result<Run> {
         counts: json(&row.get::<String>("counts")?)?,
         pages: count(row, "pages")?,
         place: row.get::<Option<String>>("place")?.as_deref().map(json).transpose()?,
+        reached: row.get::<Option<String>>("reached")?.as_deref().map(json).transpose()?,
         mapping: row.get("mapping")?,
         reason: row.get("reason")?,
         loading: row.get("loading")?,
@@ -109,6 +110,7 @@ pub(super) fn stored(row: &Row) -> Result<Stored> {
         key: key(row)?,
         part: row.get("part")?,
         hash: hash(&row.get::<Vec<u8>>("hash")?)?,
+        changed_at: instant(row.get("changed_at")?)?,
     })
 }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::super::{
-    Applied, Difference, KnownRejection, Lease, Page, RawBatch, Rejection, Result, Run, RunFilter, Runs, SourceId,
-    Taken,
+    Applied, Difference, KnownRejection, Lease, Overtaken, Page, RawBatch, Rejection, Result, Run, RunFilter, Runs,
+    SourceId, Taken,
 };
 use super::session::Session;
 use super::statement::{Argument, Sql};
@@ -27,10 +27,10 @@ impl Runs for SqlStore {
         tx.commit().await
     }
 
-    async fn unfinished(&self, source: SourceId) -> Result<Option<(Run, Vec<Vec<u8>>)>> {
+    async fn unfinished(&self, source: SourceId, complete: bool) -> Result<Option<(Run, Vec<Vec<u8>>)>> {
         let mut query = self.sql(rows::RUN);
         query.push("WHERE r.state IN ('running', 'applying') AND r.source = ").push_bind(source);
-        query.push(" ORDER BY r.id DESC LIMIT 1");
+        query.push(" AND r.complete = ").push_bind(complete).push(" ORDER BY r.id DESC LIMIT 1");
         let Some(row) = query.fetch_optional(&mut self.reader().await?).await? else { return Ok(None) };
         let run = rows::run(&row)?;
         let seen = self
@@ -49,6 +49,9 @@ impl Runs for SqlStore {
         lease::check(&mut tx, lease).await?;
         let raw = keep_raw(&mut tx, run, page).await?;
         stage::unstage(&mut tx, &run.id, &page.replaced).await?;
+        if let Some(overtaken) = &page.overtaken {
+            overtake(&mut tx, overtaken).await?;
+        }
         stage::stage(&mut tx, &run.id, &page.differences, raw).await?;
         note(&mut tx, run, page).await?;
         tx.commit().await
@@ -300,6 +303,24 @@ async fn keep_raw(tx: &mut Session<'_>, run: &Run, page: &Page) -> Result<Option
     Ok(Some(sql.fetch_one(tx).await?.get("id")?))
 }
 
+/// Tells complete passes that wait what was read again since: what they staged of that is older, and none of it is absent.
+async fn overtake(tx: &mut Session<'_>, overtaken: &Overtaken) -> Result<()> {
+    for run in &overtaken.runs {
+        stage::unstage(tx, run, &overtaken.keys).await?;
+        if overtaken.seen.is_empty() {
+            continue;
+        }
+        // A pass numbers its own pages from 0 upwards.
+        tx.sql("INSERT INTO seen (run, page, parts) SELECT ?, COALESCE(MIN(page), 0) - 1, ? FROM seen WHERE run = ?")
+            .bind(run)
+            .bind(&overtaken.seen)
+            .bind(run)
+            .execute(tx)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Notes what a page brought beside its differences.
 async fn note(tx: &mut Session<'_>, run: &Run, page: &Page) -> Result<()> {
     if !page.seen.is_empty() {
@@ -328,6 +349,11 @@ async fn note(tx: &mut Session<'_>, run: &Run, page: &Page) -> Result<()> {
         );
         sql.execute(tx).await?;
     }
+    for met in page.met.chunks(LOOKUP) {
+        let mut sql = tx.sql("UPDATE part SET missed = FALSE WHERE ");
+        sql.push_in_integers("id", met);
+        sql.execute(tx).await?;
+    }
     for mended in page.mended.chunks(LOOKUP) {
         let mut query = tx.sql("DELETE FROM rejected WHERE ");
         query.push_in_integers("id", mended);
@@ -340,9 +366,9 @@ async fn save(tx: &mut Session<'_>, run: &Run) -> Result<()> {
     let counts = serde_json::to_string(&run.counts).map_err(|e| rows::unreadable("counts", &e))?;
     tx.sql(
         "INSERT INTO run (id, source, complete, state, counts, pages, place, mapping, reason, loading, started_at, \
-         ended_at, watermark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
+         ended_at, watermark, reached) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state, \
          counts = excluded.counts, pages = excluded.pages, place = excluded.place, reason = excluded.reason, \
-         ended_at = excluded.ended_at, watermark = excluded.watermark",
+         ended_at = excluded.ended_at, watermark = excluded.watermark, reached = excluded.reached",
     )
     .bind(&run.id)
     .bind(run.source)
@@ -357,6 +383,7 @@ async fn save(tx: &mut Session<'_>, run: &Run) -> Result<()> {
     .bind(run.started_at.as_microsecond())
     .bind(run.ended_at.map(Timestamp::as_microsecond))
     .bind(run.watermark.as_ref().map(ToString::to_string))
+    .bind(run.reached.as_ref().map(ToString::to_string))
     .execute(tx)
     .await?;
     Ok(())

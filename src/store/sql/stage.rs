@@ -90,5 +90,6 @@ fn operation(operation: Operation) -> &'static str {
         Operation::Upsert => "upsert",
         Operation::Delete => "delete",
         Operation::Recognise => "recognise",
+        Operation::Miss => "miss",
     }
 }

@@ -68,14 +68,14 @@ pub(super) async fn apply(
     look_up_singly(tx).await?;
     let mut numbers = Numbers::lock(tx).await?;
     // What goes makes room for what comes, so it is first.
-    for action in [Action::Delete, Action::Update, Action::Recognise, Action::Insert] {
+    for action in [Action::Delete, Action::Update, Action::Recognise, Action::Miss, Action::Insert] {
         let same: Vec<&Difference> = differences.iter().filter(|d| Action::of(d) == action).collect();
         for batch in same.chunks(rows_at_once(tx)) {
             let begun = numbers.sequence;
             let written = action.apply(tx, run, batch, raw, &mut numbers).await?;
             applied.applied += written;
             applied.superseded += batch.len() as u64 - written;
-            if action != Action::Recognise && written > 0 {
+            if action.is_seen() && written > 0 {
                 follow(tx, run, batch, begun, &mut numbers).await?;
             }
         }
@@ -192,6 +192,7 @@ enum Action {
     Delete,
     Update,
     Recognise,
+    Miss,
     Insert,
 }
 
@@ -204,9 +205,15 @@ impl Action {
         match difference.operation {
             Operation::Delete => Self::Delete,
             Operation::Recognise => Self::Recognise,
+            Operation::Miss => Self::Miss,
             Operation::Upsert if difference.before.is_none() => Self::Insert,
             Operation::Upsert => Self::Update,
         }
+    }
+
+    /// Whether whoever follows the feed sees it.
+    fn is_seen(self) -> bool {
+        !matches!(self, Self::Recognise | Self::Miss)
     }
 
     /// Applies differences; how many took effect.
@@ -223,12 +230,12 @@ impl Action {
         match self {
             Self::Insert => return insert(tx, run, batch, raw, numbers).await,
             Self::Update | Self::Delete => keep_versions(tx, run, batch, now).await?,
-            Self::Recognise => {}
+            Self::Recognise | Self::Miss => {}
         }
         let mut columns = identity(batch);
         columns.push(("source_hash", hashes(batch.iter().map(|d| Some(d.source_hash)))));
         columns.push(("raw", Argument::Integers(batch.iter().map(|d| d.raw.or(raw)).collect())));
-        if self != Self::Recognise {
+        if self.is_seen() {
             let sequences = batch.iter().map(|_| next(run.kind, &mut numbers.sequence)).collect();
             columns.push(("sequence", Argument::Integers(sequences)));
         }
@@ -256,8 +263,11 @@ impl Action {
                 sql.push(
                     "source_key = NULL, content = NULL, hash = NULL, source_hash = NULL, raw = NULL, turn = NULL, ",
                 );
-                sql.push("sequence = d.sequence, run = ").push_bind(&run.id);
+                sql.push("missed = FALSE, sequence = d.sequence, run = ").push_bind(&run.id);
                 sql.push(", changed_at = ").push_bind(now);
+            }
+            Self::Miss => {
+                sql.push("missed = TRUE");
             }
             // Its turn stays: one that is due must not be lost.
             Self::Recognise | Self::Insert => {
@@ -301,7 +311,7 @@ async fn insert(
          source_key = excluded.source_key, who = excluded.who, what = excluded.what, content = excluded.content, \
          hash = excluded.hash, source_hash = excluded.source_hash, run = excluded.run, \
          changed_at = excluded.changed_at, sequence = excluded.sequence, born = excluded.born, raw = excluded.raw, \
-         turn = excluded.turn WHERE part.source_key IS NULL",
+         turn = excluded.turn, missed = FALSE WHERE part.source_key IS NULL",
     );
     sql.execute(tx).await
 }

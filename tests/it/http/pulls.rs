@@ -1,18 +1,12 @@
 //! Whole pulls from a system over HTTP into a store: complete and incremental, failed, held, and after a change of the mapping.
 
-use std::sync::{Arc, Mutex};
+use serde_json::json;
+use tradebridge::store::{RunFilter, RunState};
+use tradebridge::sync::{Change, FieldDifference};
 
-use serde_json::{Value as Json, json};
-use tempfile::TempDir;
-use tokio::sync::watch;
-use tradebridge::config::{Config, Document};
-use tradebridge::model::{Entity, Key};
-use tradebridge::store::{Run, RunFilter, RunState};
-use tradebridge::sync::{Change, FieldDifference, Plan, Puller};
-
-use super::server::{Reply, Server};
+use super::table::{BY_KEY, Bridge, CUSTOMER, row};
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore};
+use crate::support::store::Engine;
 
 conformance!(
     a_pull_asks_for_what_changed_since_the_one_before_it,
@@ -22,114 +16,8 @@ conformance!(
     a_preview_says_what_would_change_writes_nothing_and_reads_no_page_more,
 );
 
-const MANIFEST: &str = r#"
-name = "web"
-title = "An ERP with an API"
-transport = "http"
-[settings]
-base_url = { type = "text", help = "The address.", required = true }
-[http]
-base_url = "${settings.base_url}"
-[stream.customers]
-request = { path = "customers", query = { since = "${cursor}", after = "${page.key}" } }
-paging = { by = "key", key = "Nr", size = 2, end = "short" }
-cursor = { value = "Changed.instant()", as = "instant", look_back = "1m" }
-"#;
-
-const CUSTOMER: &str = r#"
-entity = "customer"
-stream = "customers"
-key = "Nr"
-[fields]
-number = "Nr"
-name = "Name"
-"#;
-
-/// A table of customers behind an API, pulled into a store.
-struct Bridge {
-    directory: TempDir,
-    store: TestStore,
-    puller: Puller,
-    server: Server,
-    rows: Arc<Mutex<Vec<Json>>>,
-    fails: Arc<Mutex<bool>>,
-}
-
-fn row(number: &str, name: &str, changed: &str) -> Json {
-    json!({ "Nr": number, "Name": name, "Changed": changed })
-}
-
-impl Bridge {
-    async fn new(engine: Engine) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, text) in [("connectors/web.toml", MANIFEST), ("mappings/web/customer.toml", CUSTOMER)] {
-            let path = directory.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let store = TestStore::new(engine).await;
-        let puller = Puller::new(store.shared(), watch::channel(false).1);
-        let rows: Arc<Mutex<Vec<Json>>> = Arc::new(Mutex::new(vec![
-            row("1", "One", "2026-01-01T08:00:00Z"),
-            row("2", "Two", "2026-01-01T09:00:00Z"),
-            row("3", "Three", "2026-01-01T10:00:00Z"),
-        ]));
-        let fails = Arc::new(Mutex::new(false));
-        let (table, failing) = (Arc::clone(&rows), Arc::clone(&fails));
-        let server = Server::new(move |asked| {
-            let (since, after) = (asked.query.get("since"), asked.query.get("after"));
-            if after.is_some() && *failing.lock().unwrap() {
-                return Reply::status(403);
-            }
-            let table = table.lock().unwrap();
-            let wanted = table.iter().filter(|row| {
-                since.is_none_or(|since| row["Changed"].as_str().unwrap() >= since.as_str())
-                    && after.is_none_or(|after| row["Nr"].as_str().unwrap() > after.as_str())
-            });
-            Reply::json(Json::from(wanted.take(2).cloned().collect::<Vec<_>>()))
-        })
-        .await;
-        Self { directory, store, puller, server, rows, fails }
-    }
-
-    fn set(&self, number: usize, name: &str, changed: &str) {
-        self.rows.lock().unwrap()[number - 1] = row(&number.to_string(), name, changed);
-    }
-
-    fn plan(&self, guard: &str) -> Plan {
-        let (at, url) = (self.directory.path().display(), self.server.url());
-        let text = format!(
-            "connectors = ['{at}/connectors']\nmappings = ['{at}/mappings']\n[[connection]]\nname = 'erp'\n\
-             connector = 'web'\ncompany = 'NL01'\ntime_zone = 'Europe/Amsterdam'\nsettings = {{ base_url = '{url}' }}\n\
-             [[sync]]\nconnection = 'erp'\nentity = 'customer'\nguard = {{ {guard} }}\n"
-        );
-        let config = Config::of_document(Document::parse("tradebridge.toml", &text), []).unwrap();
-        Plan::load(&config).unwrap_or_else(|problems| panic!("{problems}"))
-    }
-
-    /// Pulls, in full or not: the runs, and what the first request asked for.
-    async fn pull(&self, plan: &Plan, full: bool) -> (Vec<Run>, Option<String>) {
-        let before = self.server.asked().len();
-        let pull = plan.pulls_of("erp", Some("customer")).remove(0);
-        let pulled = self.puller.pull(plan, &pull, full, |_| {}).await;
-        let runs = pulled.into_iter().flatten().map(|pulled| pulled.run).collect();
-        let since = self.server.asked().get(before).and_then(|asked| asked.query.get("since").cloned());
-        (runs, since)
-    }
-
-    async fn watermark(&self, plan: &Plan) -> Option<Json> {
-        let pull = plan.pulls_of("erp", Some("customer")).remove(0);
-        self.store.source("erp", "customers", pull.mapping.kind).await.unwrap().watermark
-    }
-
-    async fn name(&self, number: &str) -> Option<String> {
-        let parts = self.store.parts(Entity::Customer, &[Key::new("NL01", number)]).await.unwrap();
-        parts.first().map(|part| part.content["name"].as_str().unwrap().to_owned())
-    }
-}
-
 async fn a_pull_asks_for_what_changed_since_the_one_before_it(engine: Engine) {
-    let bridge = Bridge::new(engine).await;
+    let bridge = Bridge::new(engine, BY_KEY).await;
     let plan = bridge.plan("floor = 20");
     let (runs, since) = bridge.pull(&plan, false).await;
     assert_eq!((runs[0].counts.created, runs[0].complete, since), (3, true, None));
@@ -148,22 +36,21 @@ async fn a_pull_asks_for_what_changed_since_the_one_before_it(engine: Engine) {
     assert_eq!(bridge.watermark(&plan).await, Some(json!("2026-01-01T11:00:00Z")), "an empty answer moves nothing");
     let (runs, since) = bridge.pull(&plan, true).await;
     assert_eq!((runs[0].complete, since), (true, None));
-    let (_, since) = bridge.pull(&plan, true).await;
-    assert_eq!((since, bridge.name("1").await), (None, None), "missed twice, it is gone");
+    assert_eq!(bridge.name("1").await, None, "pages by key do not shift: it is gone");
 }
 
 async fn a_failed_pull_leaves_the_watermark(engine: Engine) {
-    let bridge = Bridge::new(engine).await;
+    let bridge = Bridge::new(engine, BY_KEY).await;
     let plan = bridge.plan("floor = 20");
     bridge.pull(&plan, false).await;
     let before = bridge.watermark(&plan).await;
     bridge.set(1, "Uno", "2026-02-01T11:00:00Z");
     bridge.set(2, "Due", "2026-02-01T12:00:00Z");
     bridge.set(3, "Tre", "2026-02-01T13:00:00Z");
-    *bridge.fails.lock().unwrap() = true;
+    *bridge.breaks.lock().unwrap() = Some(1);
     bridge.pull(&plan, false).await;
     assert_eq!((bridge.watermark(&plan).await, bridge.name("1").await.as_deref()), (before, Some("One")));
-    *bridge.fails.lock().unwrap() = false;
+    *bridge.breaks.lock().unwrap() = None;
     let (runs, since) = bridge.pull(&plan, false).await;
     assert_eq!(since.as_deref(), Some("2026-01-01T09:59:00Z"));
     assert_eq!(runs.last().unwrap().counts.updated, 3);
@@ -171,7 +58,7 @@ async fn a_failed_pull_leaves_the_watermark(engine: Engine) {
 }
 
 async fn a_held_pull_leaves_the_watermark_and_waits_for_a_person(engine: Engine) {
-    let bridge = Bridge::new(engine).await;
+    let bridge = Bridge::new(engine, BY_KEY).await;
     let plan = bridge.plan("floor = 1, change = '10%'");
     bridge.pull(&plan, false).await;
     let before = bridge.watermark(&plan).await;
@@ -191,7 +78,7 @@ async fn a_held_pull_leaves_the_watermark_and_waits_for_a_person(engine: Engine)
 }
 
 async fn a_changed_mapping_asks_for_everything_again(engine: Engine) {
-    let bridge = Bridge::new(engine).await;
+    let bridge = Bridge::new(engine, BY_KEY).await;
     bridge.pull(&bridge.plan("floor = 20"), false).await;
     let text = CUSTOMER.replace("\"Name\"", "\"Name.upper()\"");
     std::fs::write(bridge.directory.path().join("mappings/web/customer.toml"), text).unwrap();
@@ -217,7 +104,7 @@ async fn rows(bridge: &Bridge) -> Vec<String> {
 }
 
 async fn a_preview_says_what_would_change_writes_nothing_and_reads_no_page_more(engine: Engine) {
-    let bridge = Bridge::new(engine).await;
+    let bridge = Bridge::new(engine, BY_KEY).await;
     let plan = bridge.plan("floor = 20");
     let pull = plan.pulls_of("erp", Some("customer")).remove(0);
     let fresh = rows(&bridge).await;

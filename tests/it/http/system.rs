@@ -74,7 +74,7 @@ impl System {
     }
 
     pub(crate) async fn pull_of(&self, stream: &str, after: Option<Json>) -> Pulled {
-        let offer = self.connector.offers(stream, &Wanted { after }).await.unwrap().remove(0);
+        let offer = self.connector.offers(stream, &Wanted { after, since: None }).await.unwrap().remove(0);
         tokio::task::spawn_blocking(move || {
             let mut pulled = Pulled::default();
             let (mut reader, verify) = match offer.open() {

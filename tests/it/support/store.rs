@@ -133,6 +133,7 @@ pub(crate) fn run(id: impl Into<String>, source: &Source) -> Run {
         counts: RunCounts::default(),
         pages: 0,
         place: None,
+        reached: None,
         mapping: "digest".to_owned(),
         reason: None,
         loading: false,

@@ -23,7 +23,7 @@ CREATE TABLE source (
 -- A tombstone keeps its canonical key and sequence; source_key, content and hashes are null.
 -- born: the sequence since which it is alive and about whom it is about; a shop that could not see it since then need
 -- not learn that it ever was. raw: the batch that has the source row. turn: the next day, counted from 1970-01-01, on
--- which it becomes valid or expires.
+-- which it becomes valid or expires. missed: whether the newest complete pass lacked it, whose pages may have shifted.
 CREATE TABLE part (
     id          INTEGER PRIMARY KEY,
     source      INTEGER NOT NULL,
@@ -43,11 +43,13 @@ CREATE TABLE part (
     sequence    INTEGER,
     born        INTEGER,
     raw         INTEGER,
-    turn        INTEGER
+    turn        INTEGER,
+    missed      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX part_source ON part (source, source_key) WHERE source_key IS NOT NULL;
 CREATE UNIQUE INDEX part_key ON part (entity, company, number, kind, part);
 CREATE UNIQUE INDEX part_sequence ON part (sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX part_missed ON part (source) WHERE missed;
 CREATE INDEX part_turn ON part (turn) WHERE turn IS NOT NULL;
 CREATE INDEX part_tombstone ON part (changed_at) WHERE source_key IS NULL;
 -- Lists walk by number within whom or what they are filtered by.
@@ -110,7 +112,8 @@ CREATE TABLE run (
     loading    INTEGER NOT NULL,
     started_at INTEGER NOT NULL,
     ended_at   INTEGER,
-    watermark  TEXT
+    watermark  TEXT,
+    reached    TEXT
 ) STRICT;
 CREATE INDEX run_source ON run (source, id);
 
