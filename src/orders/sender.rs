@@ -17,7 +17,7 @@ use super::state::Event;
 use super::target::Target;
 use crate::connector::{CreateClass, Created, Found};
 use crate::queue::clock::after;
-use crate::queue::{Consumer, QueueError};
+use crate::queue::{Consumer, QueueError, Unreadable};
 use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoredOrder};
 use crate::telemetry::{self, event::OrderAttempted};
 
@@ -121,11 +121,15 @@ impl Sender {
                 },
             };
             let Some(target) = self.context.target(&self.connection) else { return Turn::Again };
-            let line = match self.deal_with(&delivery.message, &target).await {
+            let dealt = match delivery.message {
+                Ok(message) => self.deal_with(&message, &target).await,
+                Err(Unreadable { bytes, reason }) => self.bury(None, bytes, reason).await,
+            };
+            let line = match dealt {
                 Ok(line) => line,
                 Err(Stopped) => return Turn::Stopped,
             };
-            if let Err(error) = consumer.ack(delivery).await {
+            if let Err(error) = consumer.ack(delivery.tag).await {
                 return Turn::Queue(error);
             }
             if let Line::Down(reason) = line {
@@ -141,8 +145,8 @@ impl Sender {
             context.until_done("reading an order", &mut self.shutdown, || context.store.order(&message.order)).await?;
         let order = match read {
             Ok(Some(order)) => order,
-            Ok(None) => return self.bury(message, "there is no such order".to_owned()).await,
-            Err(error) => return self.bury(message, error.to_string()).await,
+            Ok(None) => return self.bury_message(message, "there is no such order".to_owned()).await,
+            Err(error) => return self.bury_message(message, error.to_string()).await,
         };
         let now = context.clock.now();
         if order.generation != message.generation || order.not_before.is_some_and(|not_before| not_before > now) {
@@ -411,13 +415,17 @@ impl Sender {
         Ok(())
     }
 
-    async fn bury(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
+    async fn bury_message(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
+        self.bury(Some(message.clone()), serde_json::to_vec(message).unwrap_or_default(), reason).await
+    }
+
+    async fn bury(&mut self, message: Option<Message>, bytes: Vec<u8>, reason: String) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let letter = DeadLetter {
             id: Uuid::now_v7().to_string(),
             connection: self.connection.clone(),
-            bytes: serde_json::to_vec(message).unwrap_or_default(),
-            message: Some(message.clone()),
+            bytes,
+            message,
             reason,
             at: context.clock.now(),
         };
@@ -425,13 +433,13 @@ impl Sender {
             context.until_done("keeping a dead letter", &mut self.shutdown, || context.store.bury(&letter)).await?;
         match buried {
             Ok(()) => tracing::error!(
-                order_id = message.order,
+                order_id = letter.message.as_ref().map(|message| &message.order),
                 connection = self.connection,
                 reason = letter.reason,
                 "a message is a dead letter; `tradebridge dead show {}` shows it",
                 letter.id
             ),
-            Err(error) => tracing::error!(order_id = message.order, %error, "a dead letter cannot be kept"),
+            Err(error) => tracing::error!(letter = letter.id, %error, "a dead letter cannot be kept"),
         }
         context.wake.orders_changed();
         Ok(Line::Up)

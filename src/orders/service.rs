@@ -29,6 +29,7 @@ pub struct Orders {
 /// A task of the order path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Task {
+    Queue,
     Relay,
     Answers,
     Deadlines,
@@ -72,7 +73,7 @@ impl Orders {
         let mut targets = self.context.targets.subscribe();
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, Task> = HashMap::new();
-        for task in [Task::Relay, Task::Answers, Task::Deadlines] {
+        for task in [Task::Queue, Task::Relay, Task::Answers, Task::Deadlines] {
             self.spawn(task, Duration::ZERO, &shutdown, &mut tasks, &mut names);
         }
         loop {
@@ -157,6 +158,7 @@ impl Orders {
         let mut stopped = shutdown.clone();
         let shutdown = shutdown.clone();
         let work: Work = match task.clone() {
+            Task::Queue => Box::pin(keep_queue(Arc::clone(&context), shutdown)),
             Task::Relay => {
                 let relay = Relay {
                     store: Arc::clone(&context.store),
@@ -180,5 +182,22 @@ impl Orders {
             work.await;
         });
         names.insert(handle.id(), task);
+    }
+}
+
+/// Keeps the queue working, for the connections that take orders as they are configured.
+async fn keep_queue(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
+    let mut targets = context.targets.subscribe();
+    let names = |targets: &Targets| targets.keys().cloned().collect::<Vec<_>>();
+    let connections = watch::Sender::new(names(&targets.borrow_and_update()));
+    let running = context.queue.run(connections.subscribe(), shutdown);
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            () = &mut running => return,
+            Ok(()) = targets.changed() => {
+                connections.send_replace(names(&targets.borrow_and_update()));
+            }
+        }
     }
 }
