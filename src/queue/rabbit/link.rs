@@ -12,7 +12,7 @@ use lapin::{Connection, ConnectionProperties, DefaultConnectionBuilder, Event};
 use tokio::sync::watch;
 
 use super::super::QueueError;
-use super::topology::{self, Condition};
+use super::topology::{self, Condition, Wanted};
 use super::{PATIENCE, greeting};
 use crate::config::{BrokerUrl, QueueSettings};
 
@@ -25,6 +25,9 @@ const LONGEST: Duration = Duration::from_secs(15);
 
 /// How often a connection is looked at of which nothing is heard.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// After so many of them what was wrong with the topology is looked at again.
+const LOOKS: u32 = 5;
 
 /// Where the broker is, with the password: nothing prints it.
 pub(super) struct Address {
@@ -93,6 +96,8 @@ pub(super) struct Session {
     pub version: String,
     /// Why the broker takes no publications.
     blocked: Mutex<Option<String>>,
+    /// What is missing or otherwise than it must be.
+    faults: Mutex<Vec<(Wanted, QueueError)>>,
 }
 
 impl Session {
@@ -103,6 +108,40 @@ impl Session {
 
     fn block(&self, reason: Option<String>) {
         *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// What is missing or otherwise than it must be: of one part, or the first.
+    pub fn fault(&self, part: Option<&str>) -> Option<QueueError> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.iter().find(|(wanted, _)| part.is_none_or(|part| part == wanted.name())).map(|(_, fault)| fault.clone())
+    }
+
+    /// Sees to it that these are there, and remembers which are not.
+    async fn declare(&self, all: Vec<Wanted>) -> Result<(), QueueError> {
+        let mut faults = Vec::new();
+        for wanted in all {
+            let part = wanted.declare(&self.connection).await?;
+            if part.condition == Condition::Unseen {
+                tracing::warn!(part = part.name, "{}", part.message.as_deref().unwrap_or_default());
+            }
+            if let Err(fault) = super::good(part) {
+                if self.fault(Some(wanted.name())).is_none() {
+                    tracing::error!("{fault}");
+                }
+                faults.push((wanted, fault));
+            }
+        }
+        *self.faults.lock().unwrap_or_else(PoisonError::into_inner) = faults;
+        Ok(())
+    }
+
+    /// Looks whether what was wrong is mended.
+    async fn look_again(&self) -> Result<(), QueueError> {
+        let all: Vec<Wanted> = {
+            let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            faults.iter().map(|(wanted, _)| wanted.clone()).collect()
+        };
+        if all.is_empty() { Ok(()) } else { self.declare(all).await }
     }
 }
 
@@ -118,14 +157,16 @@ enum State {
 pub(super) struct Link {
     address: Arc<Address>,
     name: &'static str,
+    /// Whether it sees to the topology.
+    declares: bool,
     state: watch::Sender<State>,
 }
 
 impl Link {
-    /// A link, once [`Link::run`] runs.
-    pub fn new(address: Arc<Address>, name: &'static str) -> Self {
+    /// A link, once [`Link::run`] runs; one of them `declares` what must be there whenever it has connected.
+    pub fn new(address: Arc<Address>, name: &'static str, declares: bool) -> Self {
         let down = QueueError::Unavailable("the broker is not connected to yet".to_owned());
-        Self { address, name, state: watch::Sender::new(State::Down(down)) }
+        Self { address, name, declares, state: watch::Sender::new(State::Down(down)) }
     }
 
     /// The connection that is up.
@@ -154,9 +195,12 @@ impl Link {
     /// What the connection is, for people.
     pub fn describe(&self) -> String {
         match &*self.state.borrow() {
-            State::Up(session) => match session.blocked() {
-                None => format!("{} at {:?}", session.version, self.address),
-                Some(reason) => format!("{} at {:?} takes no publications: {reason}", session.version, self.address),
+            State::Up(session) => match (session.blocked(), session.fault(None)) {
+                (Some(reason), _) => {
+                    format!("{} at {:?} takes no publications: {reason}", session.version, self.address)
+                }
+                (None, Some(fault)) => fault.to_string(),
+                (None, None) => format!("{} at {:?}", session.version, self.address),
             },
             State::Down(error) => error.to_string(),
         }
@@ -232,15 +276,13 @@ impl Link {
             other => other,
         })?;
         let connection = self.address.connect(self.name).await?;
-        let wanted = topology::wanted(&connections.borrow_and_update());
-        for wanted in wanted {
-            let part = wanted.declare(&connection).await?;
-            if part.condition == Condition::Unseen {
-                tracing::warn!(part = part.name, "{}", part.message.clone().unwrap_or_default());
-            }
-            super::good(part)?;
+        let session =
+            Session { connection, number, version, blocked: Mutex::default(), faults: Mutex::default() };
+        if self.declares {
+            let all = topology::wanted(&connections.borrow_and_update());
+            session.declare(all).await?;
         }
-        Ok(Session { connection, number, version, blocked: Mutex::default() })
+        Ok(session)
     }
 }
 
@@ -248,9 +290,18 @@ impl Link {
 async fn watch_over(session: &Session, up: &impl Fn()) -> QueueError {
     let mut events = session.connection.events_listener();
     let mut last = None;
+    let mut looks = 0_u32;
     while session.connection.status().connected() {
         // What was lost before anybody listened is seen by looking.
-        let Ok(event) = tokio::time::timeout(LOOK, events.next()).await else { continue };
+        let Ok(event) = tokio::time::timeout(LOOK, events.next()).await else {
+            looks = looks.wrapping_add(1);
+            if looks % LOOKS == 0
+                && let Err(error) = session.look_again().await
+            {
+                last = Some(error);
+            }
+            continue;
+        };
         match event {
             Some(Event::ConnectionBlocked(reason)) => {
                 tracing::warn!(reason, "the broker takes no publications");

@@ -54,8 +54,8 @@ impl Rabbit {
     pub fn new(settings: &QueueSettings, url: &BrokerUrl, wake: Arc<Wake>) -> Result<Self, QueueError> {
         let address = Arc::new(Address::new(settings, url)?);
         Ok(Self {
-            publishing: Arc::new(Link::new(Arc::clone(&address), "publishing")),
-            consuming: Arc::new(Link::new(address, "consuming")),
+            publishing: Arc::new(Link::new(Arc::clone(&address), "publishing", true)),
+            consuming: Arc::new(Link::new(address, "consuming", false)),
             channel: Mutex::default(),
             wake,
         })
@@ -106,14 +106,12 @@ impl Rabbit {
         }
         *held = Some((session.number, channel));
         drop(held);
-        match refused {
-            // The queue is gone: it is made anew, and the relay publishes again.
-            Some(true) if confirmed == 0 => {
-                self.declare(session, connection).await?;
-                Err(QueueError::Unavailable(format!("the queue {queue} was missing and is made anew")))
-            }
-            _ => Ok(confirmed),
+        // The queue is gone.
+        if refused == Some(true) {
+            tracing::warn!(queue = queue.as_str(), "the queue was missing; it is made anew");
+            self.declare(session, connection).await?;
         }
+        Ok(confirmed)
     }
 
     /// Sees to it that a connection's queue is there, as it must be.
@@ -157,7 +155,15 @@ impl Queue for Rabbit {
                 "the broker takes no publications ({reason}); see its memory and its disk"
             )));
         }
+        if let Some(fault) = session.fault(Some(&topology::work(connection))) {
+            return Err(fault);
+        }
         // After a failure the channel's confirms are not known: `held` is left empty, and the next one begins anew.
+        let confirmed = self.publish_on(&session, connection, messages).await?;
+        if confirmed > 0 {
+            return Ok(confirmed);
+        }
+        // Its queue may have been missing, and is there now.
         self.publish_on(&session, connection, messages).await
     }
 
@@ -178,7 +184,7 @@ impl Queue for Rabbit {
     }
 
     fn describe(&self) -> String {
-        self.consuming.describe()
+        self.publishing.describe()
     }
 }
 
