@@ -103,9 +103,10 @@ impl FromStr for QueueUrl {
             return Err(not("the address names no user or no server; write it like \
                             `amqps://tradebridge@mq.example/erp`"));
         }
-        let address: AMQPUri =
-            text.parse().map_err(|_| not("this is no address of a RabbitMQ broker; write it like \
-                                          `amqps://tradebridge@mq.example/erp`"))?;
+        let address: AMQPUri = text.parse().map_err(|_| {
+            not("this is no address of a RabbitMQ broker; write it like \
+                                          `amqps://tradebridge@mq.example/erp`")
+        })?;
         Ok(Self::Broker(BrokerUrl { written: text.to_owned(), address }))
     }
 }

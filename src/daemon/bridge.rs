@@ -92,13 +92,8 @@ impl Bridge {
         let wake = Arc::new(Wake::default());
         let queue = queue::open(&config.queue, Arc::clone(&wake))?;
         let targets = targets::of(&plan, &store);
-        let orders = Orders::new(
-            Arc::clone(&store),
-            Arc::clone(&queue),
-            Arc::clone(&wake),
-            Arc::clone(&clock),
-            targets,
-        );
+        let orders =
+            Orders::new(Arc::clone(&store), Arc::clone(&queue), Arc::clone(&wake), Arc::clone(&clock), targets);
         let in_scope = Arc::new(scopes::InScope(Arc::clone(&store)));
         let intake = Intake::new(Arc::clone(&store), in_scope, Arc::clone(&wake), Arc::clone(&clock));
         let desk = Desk::new(Arc::clone(&store), Arc::clone(&wake), clock);

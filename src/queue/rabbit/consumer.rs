@@ -27,8 +27,7 @@ impl RabbitConsumer {
         let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
         in_time("setting the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let queue = ShortString::try_new(queue).map_err(QueueError::other)?;
-        let consume =
-            channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
+        let consume = channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
         let deliveries = in_time("beginning to consume", consume).await?;
         Ok(Self { deliveries, unacknowledged: HashMap::new(), _channel: channel })
     }

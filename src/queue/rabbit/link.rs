@@ -245,7 +245,8 @@ impl Link {
                 }
                 Err(error) => {
                     // The same fault is not told again and again.
-                    let known = matches!(&*self.state.borrow(), State::Down(known) if known.to_string() == error.to_string());
+                    let known =
+                        matches!(&*self.state.borrow(), State::Down(known) if known.to_string() == error.to_string());
                     if !known {
                         tracing::error!(
                             broker = ?self.address, %error,
@@ -264,11 +265,7 @@ impl Link {
     }
 
     /// Connects, and sees to it that everything is there.
-    async fn open(
-        &self,
-        number: u64,
-        connections: &mut watch::Receiver<Vec<String>>,
-    ) -> Result<Session, QueueError> {
+    async fn open(&self, number: u64, connections: &mut watch::Receiver<Vec<String>>) -> Result<Session, QueueError> {
         let version = greeting::version(&self.address).await.map_err(|error| match error {
             QueueError::Unavailable(reason) if !reason.starts_with("what answers") => {
                 QueueError::Unavailable(format!("{:?} cannot be reached: {reason}", self.address))
@@ -276,8 +273,7 @@ impl Link {
             other => other,
         })?;
         let connection = self.address.connect(self.name).await?;
-        let session =
-            Session { connection, number, version, blocked: Mutex::default(), faults: Mutex::default() };
+        let session = Session { connection, number, version, blocked: Mutex::default(), faults: Mutex::default() };
         if self.declares {
             let all = topology::wanted(&connections.borrow_and_update());
             session.declare(all).await?;

@@ -62,22 +62,17 @@ impl Rabbit {
     }
 
     /// Publishes on the channel of the session, which is made where there is none.
-    async fn publish_on(
-        &self,
-        session: &Session,
-        connection: &str,
-        messages: &[Message],
-    ) -> Result<usize, QueueError> {
+    async fn publish_on(&self, session: &Session, connection: &str, messages: &[Message]) -> Result<usize, QueueError> {
         let mut held = self.channel.lock().await;
-        let channel = match held.take().filter(|(number, channel)| *number == session.number && channel.status().connected())
-        {
-            Some((_, channel)) => channel,
-            None => {
-                let channel = topology::channel(&session.connection).await?;
-                in_time("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
-                channel
-            }
-        };
+        let channel =
+            match held.take().filter(|(number, channel)| *number == session.number && channel.status().connected()) {
+                Some((_, channel)) => channel,
+                None => {
+                    let channel = topology::channel(&session.connection).await?;
+                    in_time("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+                    channel
+                }
+            };
         let queue = ShortString::try_new(topology::work(connection)).map_err(QueueError::other)?;
         let mut sent: Vec<PublisherConfirm> = Vec::with_capacity(messages.len());
         for message in messages {
@@ -92,7 +87,8 @@ impl Rabbit {
             let publish = channel.basic_publish("".into(), queue.clone(), options, &body, properties);
             sent.push(in_time("publishing", publish).await?);
         }
-        let confirms = tokio::time::timeout(PATIENCE, join_all(sent)).await.map_err(|_| QueueError::late("a confirm"))?;
+        let confirms =
+            tokio::time::timeout(PATIENCE, join_all(sent)).await.map_err(|_| QueueError::late("a confirm"))?;
         let mut confirmed = 0;
         let mut refused = None;
         for confirm in confirms {
@@ -178,8 +174,9 @@ impl Queue for Rabbit {
         let channel = topology::channel(&session.connection).await?;
         let queue = ShortString::try_new(topology::work(connection)).map_err(QueueError::other)?;
         let options = QueueDeclareOptions { passive: true, durable: true, ..QueueDeclareOptions::default() };
-        let queue = in_time("asking for the depth", channel.queue_declare(queue, options, FieldTable::default())).await?;
-        let _ = in_time("closing a channel", channel.close(200, "done".into())).await;
+        let queue =
+            in_time("asking for the depth", channel.queue_declare(queue, options, FieldTable::default())).await?;
+        topology::close(&channel).await;
         usize::try_from(queue.message_count()).map_err(QueueError::other)
     }
 
@@ -189,9 +186,6 @@ impl Queue for Rabbit {
 }
 
 /// What the broker answers in time.
-async fn in_time<T>(
-    what: &'static str,
-    asked: impl Future<Output = lapin::Result<T>>,
-) -> Result<T, QueueError> {
+async fn in_time<T>(what: &'static str, asked: impl Future<Output = lapin::Result<T>>) -> Result<T, QueueError> {
     tokio::time::timeout(PATIENCE, asked).await.map_err(|_| QueueError::late(what))?.map_err(QueueError::other)
 }

@@ -65,6 +65,8 @@ pub async fn survey(
             Task::Declare { .. } => wanted.declare(&connection).await?,
         });
     }
-    in_time("closing", connection.close(200, "done".into())).await?;
+    if let Err(error) = in_time("closing", connection.close(200, "done".into())).await {
+        tracing::debug!(%error, "the connection to the broker could not be closed in order");
+    }
     Ok(Survey { broker: url.to_string(), version, parts })
 }

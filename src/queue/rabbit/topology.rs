@@ -145,12 +145,15 @@ impl Wanted {
         let channel = channel(connection).await?;
         let name = ShortString::try_new(self.name()).map_err(QueueError::other)?;
         let removed = match self {
-            Self::Exchange(_) => in_time("removing an exchange", channel.exchange_delete(name, Default::default())).await,
+            Self::Exchange(_) => {
+                in_time("removing an exchange", channel.exchange_delete(name, Default::default())).await
+            }
             Self::Queue { .. } => {
                 in_time("removing a queue", channel.queue_delete(name, QueueDeleteOptions::default())).await.map(|_| ())
             }
         };
         removed?;
+        close(&channel).await;
         self.declare(connection).await
     }
 
@@ -188,8 +191,7 @@ impl Wanted {
         };
         match asked {
             Ok(counts) => {
-                // The answer is there; a channel that does not close in time ends with its connection.
-                let _ = in_time("closing a channel", channel.close(200, "done".into())).await;
+                close(&channel).await;
                 Ok(Ok(counts))
             }
             Err(error) => match Refused::of(&error) {
@@ -255,6 +257,13 @@ fn arguments(dead_letters: bool) -> FieldTable {
 /// A channel.
 pub(super) async fn channel(connection: &Connection) -> Result<Channel, QueueError> {
     in_time("opening a channel", connection.create_channel()).await
+}
+
+/// Closes a channel that has done its work; one that cannot be closed ends with its connection.
+pub(super) async fn close(channel: &Channel) {
+    if let Err(error) = in_time("closing a channel", channel.close(200, "done".into())).await {
+        tracing::debug!(%error, "a channel could not be closed in order");
+    }
 }
 
 /// What the broker answers, within the time that it has.

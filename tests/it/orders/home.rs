@@ -22,7 +22,8 @@ pub(super) struct Home {
 impl Home {
     pub(super) fn new() -> Self {
         let broker = std::env::var("TRADEBRIDGE_TEST_ORDERS").is_ok_and(|queue| queue == "broker");
-        let servers = broker.then(|| block_on(async { (Schema::create(&postgres::shared()).await, Vhost::new().await) }));
+        let servers =
+            broker.then(|| block_on(async { (Schema::create(&postgres::shared()).await, Vhost::new().await) }));
         Self { directory: tempfile::tempdir().unwrap(), servers }
     }
 
@@ -90,9 +91,8 @@ pub(crate) fn settings(vhost: &Vhost) -> QueueSettings {
 fn block_on<T: Send>(work: impl Future<Output = T> + Send) -> T {
     // The runtime of the test may be the very one that is blocked here.
     std::thread::scope(|scope| {
-        let working = scope.spawn(|| {
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
-        });
+        let working =
+            scope.spawn(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work));
         working.join().unwrap()
     })
 }

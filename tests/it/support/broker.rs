@@ -25,8 +25,12 @@ impl Vhost {
     /// An empty virtual host on a broker.
     pub(crate) async fn on(peer: Peer) -> Self {
         let address = peer.address().to_owned();
-        let vhost =
-            Self { address, name: format!("test-{}", uuid::Uuid::now_v7().simple()), http: super::http().build().unwrap(), peer };
+        let vhost = Self {
+            address,
+            name: format!("test-{}", uuid::Uuid::now_v7().simple()),
+            http: super::http().build().unwrap(),
+            peer,
+        };
         // Management answers a moment after AMQP.
         let until = std::time::Instant::now() + crate::daemon::PATIENCE;
         while let Err(error) = vhost.try_ask(Method::PUT, &format!("vhosts/{}", vhost.name), None).await {
@@ -97,13 +101,15 @@ impl Vhost {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        let (address, name, http) = (self.address.clone(), self.name.clone(), self.http.clone());
-        // The runtime of the test may be the very one that is blocked here. A virtual host that is left over disturbs
+        let (address, name) = (self.address.clone(), self.name.clone());
+        // The runtime of the test, to which its client belongs, is the very one that is blocked here. A virtual host that is left over disturbs
         // nobody, and the broker may be gone already.
         let _ = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let port = address.rsplit(':').next().unwrap_or_default();
-            let request = http.delete(format!("http://127.0.0.2:{port}/api/vhosts/{name}")).basic_auth("guest", Some("guest"));
+            let http = super::http().build().unwrap();
+            let request =
+                http.delete(format!("http://127.0.0.2:{port}/api/vhosts/{name}")).basic_auth("guest", Some("guest"));
             runtime.block_on(async { request.send().await.map(|_| ()) })
         })
         .join();
