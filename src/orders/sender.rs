@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use super::context::{Context, Pause, Stopped, WHO};
 use super::crash::broken_off;
+use super::presence::Present;
 use super::state::Event;
 use super::target::Target;
 use crate::connector::{CreateClass, Created, Found};
 use crate::queue::clock::after;
 use crate::queue::{Consumer, QueueError, Unreadable};
-use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoredOrder};
+use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoreError, StoredOrder};
 use crate::telemetry::{self, event::OrderAttempted};
 
 /// Messages a consumer holds.
@@ -90,7 +91,7 @@ impl Sender {
         }
     }
 
-    /// An order that is `sending` although nobody sends it: whoever did so broke off.
+    /// An order that this process is `sending` although nothing in it does: what did so broke off.
     async fn after_crash(&mut self) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
         let connection = self.connection.clone();
@@ -167,10 +168,21 @@ impl Sender {
     async fn attempt(&mut self, order: &StoredOrder, target: &Target, doubt: bool) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let came_from = order.previous;
-        let claimed = context.until_done("taking an order", &mut self.shutdown, || context.claim(order)).await?;
+        let present = tokio::select! {
+            present = context.presence.present() => present,
+            _ = self.shutdown.wait_for(|stop| *stop) => None,
+        };
+        let Some(Present { lease, .. }) = present else { return Err(Stopped) };
+        let claimed =
+            context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease)).await?;
         let order = match claimed {
-            Ok(Some(order)) => order,
-            Ok(None) => return Ok(Line::Up),
+            Ok(Some(order)) if context.presence.holds(&lease) => order,
+            Ok(Some(order)) => {
+                // It may be in doubt already, and others see to it.
+                tracing::warn!(order_id = order.id, "this process stood still for too long: the order is not sent by it");
+                return Ok(Line::Up);
+            }
+            Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::Up),
             Err(error) => {
                 tracing::error!(order_id = order.id, %error, "order cannot be taken");
                 return Ok(Line::Up);

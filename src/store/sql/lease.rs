@@ -88,7 +88,7 @@ pub(super) async fn check(session: &mut Session<'_>, lease: &Lease) -> Result<()
 }
 
 /// The store's clock, in microseconds.
-fn clock(engine: Engine) -> &'static str {
+pub(super) fn clock(engine: Engine) -> &'static str {
     match engine {
         Engine::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
         Engine::Postgres => "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint",
