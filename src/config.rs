@@ -9,6 +9,7 @@ mod formats;
 mod load;
 mod overrides;
 pub mod place;
+pub mod queue;
 pub mod schema;
 pub mod seal;
 pub mod secret;
@@ -21,11 +22,12 @@ mod violation;
 pub use document::Document;
 pub use load::{environment, schema};
 pub use place::{KeyPath, Position, Problem, Problems};
+pub use queue::{BrokerUrl, QueueSettings, QueueUrl};
 pub use seal::{Seal, SealError};
 pub use secret::Secret;
 pub use settings::{
     ApiKey, ApiSettings, Config, Connection, DaemonSettings, DemoCopy, ENTITIES, Guard, LogFormat, LogSettings, Prices,
-    QueueSettings, Retry, Scope, SettingValue, Shop, Source, SyncSettings,
+    Retry, Scope, SettingValue, Shop, Source, SyncSettings,
 };
 pub use storage::{Retention, StoreSettings};
 pub use values::{PostgresUrl, StoreUrl};

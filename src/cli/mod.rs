@@ -3,6 +3,7 @@
 //! A command reads its arguments, asks (files, or the admin API through `client`) and says the answer through
 //! `output`. What does not live here: what the answers rest on (`daemon` and everything below it).
 
+mod broker;
 mod check;
 mod client;
 mod completions;
@@ -84,6 +85,9 @@ enum Command {
     /// Where the shops' orders are, and what a person does about them.
     #[command(subcommand)]
     Orders(orders::OrdersCommand),
+    /// The RabbitMQ broker that carries the orders: check it, declare what it lacks.
+    #[command(subcommand)]
+    Broker(broker::BrokerCommand),
     /// What was given up: orders, and messages that could not be read.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -134,6 +138,7 @@ pub fn run() -> ExitCode {
         Command::Runs(command) => wait(runs::run(command, &context)),
         Command::Trace(arguments) => wait(trace::run(arguments, &context)),
         Command::Orders(command) => wait(orders::run(command, &context)),
+        Command::Broker(command) => wait(broker::run(&command, &context)),
         Command::Dead(command) => wait(dead::run(command, &context)),
         Command::Status => wait(status::run(&context)),
         Command::Store(command) => wait(store::run(command, &context)),

@@ -6,9 +6,8 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use super::values::{
-    Cron, Interval, ListenAddress, LogFilter, NotAValue, Percent, Period, QueueUrl, Size, StoreUrl, Zone,
-};
+use super::queue::QueueUrl;
+use super::values::{Cron, Interval, ListenAddress, LogFilter, NotAValue, Percent, Period, Size, StoreUrl, Zone};
 
 fn not(message: impl Into<String>) -> NotAValue {
     NotAValue(message.into())

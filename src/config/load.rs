@@ -17,9 +17,6 @@ use super::settings::{Config, Source};
 use super::suggest::nearest;
 use super::values::Interval;
 
-/// The secrets of `[store]`.
-const STORE_SECRETS: [&str; 2] = ["password", "encryption_key"];
-
 /// The environment's variables that are text; others can name no key and hold no secret.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -119,8 +116,7 @@ impl<'a> Cross<'a> {
         self.check_retry();
         self.check_syncs();
         self.check_shops();
-        self.check_api_keys();
-        self.check_store();
+        self.check_secrets();
         self.check_demo();
     }
 
@@ -258,28 +254,27 @@ impl<'a> Cross<'a> {
         }
     }
 
-    fn check_api_keys(&mut self) {
+    fn check_secrets(&mut self) {
         for (path, key) in self.entries("key") {
             if let Some(shop) = text(key, "shop") {
                 self.check_reference(&path.key("shop"), "shop", shop);
             }
-            self.check_secret(&path, key, "key", ", or `key create` on the machine");
+            let hint = "use { env = \"…\" } or { file = \"…\" }, or `key create` on the machine";
+            self.check_secret(&path.key("key"), key.get("key"), hint);
+        }
+        for [section, key] in SECRETS {
+            let secret = self.document.content.get(section).and_then(|section| section.get(key));
+            let path = KeyPath::root().key(section).key(key);
+            self.check_secret(&path, secret, "use { env = \"…\" } or { file = \"…\" }");
         }
     }
 
-    fn check_store(&mut self) {
-        let Some(store) = self.document.content.get("store") else { return };
-        for name in STORE_SECRETS {
-            self.check_secret(&KeyPath::root().key("store"), store, name, "");
-        }
-    }
-
-    /// Only a demonstration writes a secret of an entry out.
-    fn check_secret(&mut self, path: &KeyPath, entry: &Value, name: &str, or: &str) {
+    /// A secret is written out only in a demonstration.
+    fn check_secret(&mut self, path: &KeyPath, secret: Option<&Value>, hint: &str) {
         let demo = self.document.content.get("demo") == Some(&Value::Bool(true));
-        if !demo && text(entry, name).is_some() {
-            let problem = self.document.problem(&path.key(name), "a secret must not stand in the configuration");
-            self.problems.push(problem.hint(format!("use {{ env = \"…\" }} or {{ file = \"…\" }}{or}")));
+        if !demo && secret.is_some_and(Value::is_string) {
+            let problem = self.document.problem(path, "a secret must not stand in the configuration").hint(hint);
+            self.problems.push(problem);
         }
     }
 }
@@ -292,6 +287,9 @@ fn texts<'a>(entry: &'a Value, key: &str) -> Vec<(usize, &'a str)> {
     let items = entry.get(key).and_then(Value::as_array).into_iter().flatten();
     items.enumerate().filter_map(|(index, item)| Some((index, item.as_str()?))).collect()
 }
+
+/// The secrets of the sections that are there once.
+const SECRETS: [[&str; 2]; 3] = [["store", "password"], ["store", "encryption_key"], ["queue", "password"]];
 
 /// Finds the secrets the document refers to.
 struct Secrets<'a> {
@@ -307,11 +305,6 @@ impl Secrets<'_> {
     /// Replaces every reference in `tree`, which is the document's content, by its secret.
     fn resolve(&mut self, tree: &mut Value) {
         let root = KeyPath::root();
-        for name in STORE_SECRETS {
-            if let Some(secret) = tree.get_mut("store").and_then(|store| store.get_mut(name)) {
-                self.replace(&root.key("store").key(name), secret);
-            }
-        }
         for (index, connection) in entries_mut(tree, "connection").enumerate() {
             let path = root.key("connection").index(index).key("settings");
             let settings = connection.get_mut("settings").and_then(Value::as_object_mut);
@@ -319,6 +312,11 @@ impl Secrets<'_> {
                 if setting.is_object() {
                     self.replace(&path.key(name), setting);
                 }
+            }
+        }
+        for [section, key] in SECRETS {
+            if let Some(secret) = tree.get_mut(section).and_then(|section| section.get_mut(key)) {
+                self.replace(&root.key(section).key(key), secret);
             }
         }
         for (index, entry) in entries_mut(tree, "key").enumerate() {
@@ -654,7 +652,7 @@ key = "in the open"
         let file = directory.path().join("token");
         std::fs::write(&file, "tok-en\n").unwrap();
         let text = format!(
-            "demo = true\n[[connection]]\nname = 'erp'\nconnector = 'x'\ntime_zone = 'UTC'\nsettings = {{ a = {{ env = 'PASS' }}, b = {{ file = '{}' }}, c = 1.50, d = ['x', true] }}\n[[shop]]\nname = 'b2b'\ncompanies = ['1']\nconnections = ['erp']\n[[key]]\nname = 'demo'\nshop = 'b2b'\nscopes = ['read']\nkey = 'tb_demo_key'\n",
+            "demo = true\n[store]\nurl = 'postgres://u@db/x'\npassword = {{ env = 'PASS' }}\n[queue]\npassword = 'bunny'\n[[connection]]\nname = 'erp'\nconnector = 'x'\ntime_zone = 'UTC'\nsettings = {{ a = {{ env = 'PASS' }}, b = {{ file = '{}' }}, c = 1.50, d = ['x', true] }}\n[[shop]]\nname = 'b2b'\ncompanies = ['1']\nconnections = ['erp']\n[[key]]\nname = 'demo'\nshop = 'b2b'\nscopes = ['read']\nkey = 'tb_demo_key'\n",
             file.display()
         );
         let config = load_with(&text, &[("PASS", "hunter2")]).unwrap();
@@ -663,8 +661,10 @@ key = "in the open"
         assert_eq!(settings["b"], SettingValue::Secret(Secret::new("tok-en")));
         assert_eq!(settings["c"], SettingValue::Number("1.50".parse().unwrap()));
         assert_eq!(config.keys[0].key.reveal(), "tb_demo_key");
+        assert_eq!(config.store.password, Some(Secret::new("hunter2")));
+        assert_eq!(config.queue.password, Some(Secret::new("bunny")));
         let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
-        for secret in ["hunter2", "tok-en", "tb_demo_key"] {
+        for secret in ["hunter2", "tok-en", "tb_demo_key", "bunny"] {
             assert!(!shown.contains(secret), "{secret} is shown");
         }
         #[cfg(unix)]
@@ -676,10 +676,13 @@ key = "in the open"
         }
 
         let said = says(&text.replace("/token'", "/missing'").replace("demo = true", ""), &[("PASS", "")]);
-        assert!(said[0].starts_with("c.toml:6:26: connection[0].settings.a.env: this secret is empty"), "{said:#?}");
-        assert!(said[1].contains("settings.b.file: the secret's file"), "{said:#?}");
-        assert!(said[2].starts_with("c.toml:15:7: key[0].key: a secret must not stand"), "{said:#?}");
-        assert_eq!(said.len(), 3);
+        let known = |told: &str| assert!(said.iter().any(|said| said.contains(told)), "{told}: {said:#?}");
+        known("c.toml:4:20: store.password.env: this secret is empty");
+        known("c.toml:6:12: queue.password: a secret must not stand");
+        known("connection[0].settings.a.env: this secret is empty");
+        known("settings.b.file: the secret's file");
+        known("key[0].key: a secret must not stand");
+        assert_eq!(said.len(), 5);
     }
 
     #[test]

@@ -16,9 +16,10 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::place::Problem;
+use super::queue::QueueSettings;
 use super::secret::{Secret, references};
 use super::storage::{Retention, StoreSettings};
-use super::values::{Cron, Interval, ListenAddress, LogFilter, Percent, QueueUrl, Size, Zone};
+use super::values::{Cron, Interval, ListenAddress, LogFilter, Percent, Size, Zone};
 
 /// The kinds of canonical records a sync can bring.
 pub const ENTITIES: [&str; 13] = [
@@ -123,20 +124,6 @@ impl fmt::Debug for Source {
             .field("file", &self.document.file)
             .field("digest", &self.digest)
             .finish_non_exhaustive()
-    }
-}
-
-/// How orders travel to the ERP.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct QueueSettings {
-    /// `embedded`: the queue inside the daemon, kept in the store.
-    pub url: QueueUrl,
-}
-
-impl Default for QueueSettings {
-    fn default() -> Self {
-        Self { url: QueueUrl }
     }
 }
 

@@ -53,6 +53,8 @@ macro_rules! by_text {
     };
 }
 
+pub(super) use by_text;
+
 /// A length of time above zero, such as `5s`, `10m`, `1h30m`, `72h` or `1d` (24 hours).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(Duration);
@@ -492,30 +494,6 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-/// Which queue carries the orders: `embedded`, the one inside the daemon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueUrl;
-
-by_text!(QueueUrl, "queue-url", "Which queue carries the orders: `embedded`, the one inside the daemon.");
-
-impl FromStr for QueueUrl {
-    type Err = NotAValue;
-
-    fn from_str(text: &str) -> Result<Self, NotAValue> {
-        match text.split_once("://") {
-            None if text == "embedded" => Ok(Self),
-            Some(("amqp" | "amqps", _)) => Err(not("this version has no RabbitMQ queue; use `embedded`")),
-            _ => Err(not("this is no queue; use `embedded`")),
-        }
-    }
-}
-
-impl fmt::Display for QueueUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("embedded")
-    }
-}
-
 /// Which log lines are written: a level, and exceptions by module, such as `info,tradebridge::sync=debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
@@ -635,7 +613,6 @@ mod tests {
             "sqlite:///var/lib/t.db".parse::<StoreUrl>().unwrap().sqlite_path(),
             Some(Path::new("/var/lib/t.db"))
         );
-        assert!(refused::<QueueUrl>("amqp://localhost").contains("no RabbitMQ"));
         assert!(refused::<ListenAddress>("8080").contains("127.0.0.1:8080"));
         assert!(refused::<LogFilter>("inof").contains("`inof` is no log level"));
         "warn,tradebridge::sync=debug".parse::<LogFilter>().unwrap();

@@ -39,8 +39,7 @@ impl Formatted for Reading {
             Format::Fixed(format) => format.encoding = encoding,
             Format::Xml(format) => format.encoding = Some(encoding),
             Format::Json(format) => format.encoding = encoding,
-            Format::Ndjson(format) => format.encoding = encoding,
-            Format::OData(format) => format.encoding = encoding,
+            Format::Ndjson(format) | Format::OData(format) => format.encoding = encoding,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::config::{Config, Problems, Secret};
 use crate::connector::{Asking, Tap};
 use crate::orders::{Desk, Intake, Orders};
 use crate::publish::Notifier;
-use crate::queue::{Clock, Embedded, SystemClock, Wake};
+use crate::queue::{self, Clock, Queue, QueueError, SystemClock, Wake};
 use crate::store::{OpenOptions, SqlStore, Store, StoreError};
 use crate::sync::{Extent, Plan, Pull, Pulled, Puller, SyncError};
 use crate::telemetry;
@@ -31,6 +31,9 @@ pub enum OpenError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The queue cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// The operating system gives no random numbers.
     #[error("no key for the command line can be made: {0}")]
     Random(getrandom::Error),
@@ -49,7 +52,7 @@ pub struct Bridge {
     halt: watch::Sender<bool>,
     /// Whoever reloads has its turn.
     pub(super) reloading: tokio::sync::Mutex<()>,
-    pub(super) queue: Arc<Embedded>,
+    pub(super) queue: Arc<dyn Queue>,
     pub(super) orders: Orders,
     pub(super) desk: Arc<Desk>,
     intake: Arc<Intake>,
@@ -99,15 +102,10 @@ impl Bridge {
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let wake = Arc::new(Wake::default());
-        let queue = Arc::new(Embedded::new(Arc::clone(&wake)));
+        let queue = queue::open(&config.queue, Arc::clone(&wake))?;
         let targets = targets::of(&plan, &store);
-        let orders = Orders::new(
-            Arc::clone(&store),
-            Arc::<Embedded>::clone(&queue),
-            Arc::clone(&wake),
-            Arc::clone(&clock),
-            targets,
-        );
+        let orders =
+            Orders::new(Arc::clone(&store), Arc::clone(&queue), Arc::clone(&wake), Arc::clone(&clock), targets);
         let in_scope = Arc::new(scopes::InScope(Arc::clone(&store)));
         let intake = Intake::new(Arc::clone(&store), in_scope, Arc::clone(&wake), Arc::clone(&clock));
         let desk = Desk::new(Arc::clone(&store), Arc::clone(&wake), clock);

@@ -17,7 +17,6 @@ use crate::api::control::{
 use crate::config::{self, Config, Document, suggest};
 use crate::connector::Survey;
 use crate::mapping::{Mapping, Outcome};
-use crate::queue::Queue as _;
 use crate::store::{Run, RunFilter, RunState};
 use crate::sync::{Extent, MapDiff, Plan, Previewed, Pull, Pulled, SyncError, map_diff};
 
@@ -201,7 +200,7 @@ impl Bridge {
             }
         }
         if queue.ok {
-            queue.message = Some(format!("embedded, {waiting} messages"));
+            queue.message = Some(format!("{}, {waiting} messages", self.queue.describe()));
         }
         let mut connections = Vec::new();
         for (name, link) in &plan.links {

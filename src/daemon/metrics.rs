@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use super::bridge::Bridge;
 use crate::api::Metrics;
-use crate::queue::Queue as _;
 use crate::store::{OrderState, Result, RunFilter, RunState};
 use crate::telemetry::{self, Gauges};
 

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::presence::Presence;
 use super::state::{Event, change};
 use super::target::{Target, Targets};
 use super::tell_change;
 use crate::queue::{Clock, Queue, Wake};
-use crate::store::{Advance, AttemptCount, Result, Store, StoreError, StoredOrder};
+use crate::store::{Advance, AttemptCount, Lease, Result, Store, StoreError, StoredOrder};
 
 /// Who acts where no person does.
 pub(super) const WHO: &str = "tradebridge";
@@ -36,6 +37,7 @@ pub(super) struct Context {
     pub queue: Arc<dyn Queue>,
     pub wake: Arc<Wake>,
     pub clock: Arc<dyn Clock>,
+    pub presence: Presence,
     pub targets: watch::Sender<Arc<Targets>>,
     pub pauses: Mutex<BTreeMap<String, Pause>>,
 }
@@ -74,11 +76,11 @@ impl Context {
         Ok(after)
     }
 
-    /// Takes an order for an attempt. Nothing where the order is another one by now.
-    pub async fn claim(&self, order: &StoredOrder) -> Result<Option<StoredOrder>> {
+    /// Takes an order for an attempt, under the lease of this process. Nothing where the order is another one by now.
+    pub async fn claim(&self, order: &StoredOrder, lease: &Lease) -> Result<Option<StoredOrder>> {
         let mut advance = self.change(order, [(Event::Attempt, "an attempt begins")], WHO)?;
         advance.attempts = AttemptCount::Take;
-        let after = self.store.claim(&advance).await?;
+        let after = self.store.claim(&advance, lease).await?;
         self.told(&advance, after.as_ref());
         Ok(after)
     }

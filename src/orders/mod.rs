@@ -12,6 +12,7 @@ pub mod desk;
 mod fields;
 mod intake;
 mod known;
+mod presence;
 mod reference;
 mod retry;
 mod sender;

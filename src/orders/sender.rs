@@ -13,12 +13,13 @@ use uuid::Uuid;
 
 use super::context::{Context, Pause, Stopped, WHO};
 use super::crash::broken_off;
+use super::presence::Present;
 use super::state::Event;
 use super::target::Target;
 use crate::connector::{CreateClass, Created, Found};
 use crate::queue::clock::after;
-use crate::queue::{Consumer, QueueError};
-use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoredOrder};
+use crate::queue::{Consumer, QueueError, Unreadable};
+use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoreError, StoredOrder};
 use crate::telemetry::{self, event::OrderAttempted};
 
 /// Messages a consumer holds.
@@ -90,7 +91,7 @@ impl Sender {
         }
     }
 
-    /// An order that is `sending` although nobody sends it: whoever did so broke off.
+    /// An order that this process is `sending` although nothing in it does: what did so broke off.
     async fn after_crash(&mut self) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
         let connection = self.connection.clone();
@@ -121,11 +122,15 @@ impl Sender {
                 },
             };
             let Some(target) = self.context.target(&self.connection) else { return Turn::Again };
-            let line = match self.deal_with(&delivery.message, &target).await {
+            let dealt = match delivery.message {
+                Ok(message) => self.deal_with(&message, &target).await,
+                Err(Unreadable { bytes, reason }) => self.bury(None, bytes, reason).await,
+            };
+            let line = match dealt {
                 Ok(line) => line,
                 Err(Stopped) => return Turn::Stopped,
             };
-            if let Err(error) = consumer.ack(delivery).await {
+            if let Err(error) = consumer.ack(delivery.tag).await {
                 return Turn::Queue(error);
             }
             if let Line::Down(reason) = line {
@@ -141,8 +146,8 @@ impl Sender {
             context.until_done("reading an order", &mut self.shutdown, || context.store.order(&message.order)).await?;
         let order = match read {
             Ok(Some(order)) => order,
-            Ok(None) => return self.bury(message, "there is no such order".to_owned()).await,
-            Err(error) => return self.bury(message, error.to_string()).await,
+            Ok(None) => return self.bury_message(message, "there is no such order".to_owned()).await,
+            Err(error) => return self.bury_message(message, error.to_string()).await,
         };
         let now = context.clock.now();
         if order.generation != message.generation || order.not_before.is_some_and(|not_before| not_before > now) {
@@ -163,10 +168,24 @@ impl Sender {
     async fn attempt(&mut self, order: &StoredOrder, target: &Target, doubt: bool) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let came_from = order.previous;
-        let claimed = context.until_done("taking an order", &mut self.shutdown, || context.claim(order)).await?;
+        let present = tokio::select! {
+            present = context.presence.present() => present,
+            _ = self.shutdown.wait_for(|stop| *stop) => None,
+        };
+        let Some(Present { lease, .. }) = present else { return Err(Stopped) };
+        let claimed =
+            context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease)).await?;
         let order = match claimed {
-            Ok(Some(order)) => order,
-            Ok(None) => return Ok(Line::Up),
+            Ok(Some(order)) if context.presence.holds(&lease) => order,
+            Ok(Some(order)) => {
+                // It may be in doubt already, and others see to it.
+                tracing::warn!(
+                    order_id = order.id,
+                    "this process stood still for too long: the order is not sent by it"
+                );
+                return Ok(Line::Up);
+            }
+            Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::Up),
             Err(error) => {
                 tracing::error!(order_id = order.id, %error, "order cannot be taken");
                 return Ok(Line::Up);
@@ -411,13 +430,17 @@ impl Sender {
         Ok(())
     }
 
-    async fn bury(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
+    async fn bury_message(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
+        self.bury(Some(message.clone()), serde_json::to_vec(message).unwrap_or_default(), reason).await
+    }
+
+    async fn bury(&mut self, message: Option<Message>, bytes: Vec<u8>, reason: String) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
         let letter = DeadLetter {
             id: Uuid::now_v7().to_string(),
             connection: self.connection.clone(),
-            bytes: serde_json::to_vec(message).unwrap_or_default(),
-            message: Some(message.clone()),
+            bytes,
+            message,
             reason,
             at: context.clock.now(),
         };
@@ -425,13 +448,13 @@ impl Sender {
             context.until_done("keeping a dead letter", &mut self.shutdown, || context.store.bury(&letter)).await?;
         match buried {
             Ok(()) => tracing::error!(
-                order_id = message.order,
+                order_id = letter.message.as_ref().map(|message| &message.order),
                 connection = self.connection,
                 reason = letter.reason,
                 "a message is a dead letter; `tradebridge dead show {}` shows it",
                 letter.id
             ),
-            Err(error) => tracing::error!(order_id = message.order, %error, "a dead letter cannot be kept"),
+            Err(error) => tracing::error!(letter = letter.id, %error, "a dead letter cannot be kept"),
         }
         context.wake.orders_changed();
         Ok(Line::Up)

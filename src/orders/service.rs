@@ -12,6 +12,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::context::{Context, Pause};
 use super::crash::broken_off;
+use super::presence::Presence;
 use super::sender::Sender;
 use super::target::Targets;
 use super::{answers, deadlines};
@@ -29,6 +30,8 @@ pub struct Orders {
 /// A task of the order path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Task {
+    Presence,
+    Queue,
     Relay,
     Answers,
     Deadlines,
@@ -47,7 +50,8 @@ impl Orders {
         targets: Targets,
     ) -> Self {
         let targets = watch::Sender::new(Arc::new(targets));
-        Self { context: Arc::new(Context { store, queue, wake, clock, targets, pauses: Mutex::default() }) }
+        let presence = Presence::new(Arc::clone(&store));
+        Self { context: Arc::new(Context { store, queue, wake, clock, presence, targets, pauses: Mutex::default() }) }
     }
 
     /// Takes other connections, or the same ones otherwise configured, from the next order on. The order in hand goes
@@ -72,7 +76,7 @@ impl Orders {
         let mut targets = self.context.targets.subscribe();
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, Task> = HashMap::new();
-        for task in [Task::Relay, Task::Answers, Task::Deadlines] {
+        for task in [Task::Presence, Task::Queue, Task::Relay, Task::Answers, Task::Deadlines] {
             self.spawn(task, Duration::ZERO, &shutdown, &mut tasks, &mut names);
         }
         loop {
@@ -111,13 +115,7 @@ impl Orders {
     /// due has its message, and time has done what it does.
     async fn start(&self) -> Result<()> {
         let Context { store, queue, clock, .. } = self.context.as_ref();
-        let broken = broken_off(&self.context, None).await?;
-        if broken > 0 {
-            tracing::warn!(
-                orders = broken,
-                "attempts broke off when the daemon ended; what became of them is found out"
-            );
-        }
+        doubt_broken_off(&self.context).await?;
         let missing = store.replenish(&[OrderState::Queued, OrderState::Unknown], clock.now()).await?;
         if missing > 0 {
             tracing::warn!(orders = missing, "orders without a message in the outbox have one again");
@@ -157,6 +155,8 @@ impl Orders {
         let mut stopped = shutdown.clone();
         let shutdown = shutdown.clone();
         let work: Work = match task.clone() {
+            Task::Presence => Box::pin(be_present(Arc::clone(&context), shutdown)),
+            Task::Queue => Box::pin(keep_queue(Arc::clone(&context), shutdown)),
             Task::Relay => {
                 let relay = Relay {
                     store: Arc::clone(&context.store),
@@ -180,5 +180,48 @@ impl Orders {
             work.await;
         });
         names.insert(handle.id(), task);
+    }
+}
+
+/// Shows the other processes that this one lives, and looks for the orders of those that do not.
+async fn be_present(context: Arc<Context>, mut shutdown: watch::Receiver<bool>) {
+    while !*shutdown.borrow() {
+        let seen = async {
+            context.presence.renew().await?;
+            doubt_broken_off(&context).await
+        };
+        if let Err(error) = seen.await {
+            tracing::warn!(%error, "other processes cannot be shown that this one lives; it is tried again");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(context.presence.period()) => {}
+            _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+/// What became of attempts that broke off is to be found out.
+async fn doubt_broken_off(context: &Context) -> Result<()> {
+    let broken = broken_off(context, None).await?;
+    if broken > 0 {
+        tracing::warn!(orders = broken, "attempts broke off; what became of them is found out");
+    }
+    Ok(())
+}
+
+/// Keeps the queue working, for the connections that take orders as they are configured.
+async fn keep_queue(context: Arc<Context>, shutdown: watch::Receiver<bool>) {
+    let mut targets = context.targets.subscribe();
+    let names = |targets: &Targets| targets.keys().cloned().collect::<Vec<_>>();
+    let connections = watch::Sender::new(names(&targets.borrow_and_update()));
+    let running = context.queue.run(connections.subscribe(), shutdown);
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            () = &mut running => return,
+            Ok(()) = targets.changed() => {
+                connections.send_replace(names(&targets.borrow_and_update()));
+            }
+        }
     }
 }

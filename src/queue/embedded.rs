@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Consumer, Delivery, Queue, QueueError, Wake};
 use crate::store::Message;
@@ -63,6 +63,15 @@ impl Embedded {
 impl Queue for Embedded {
     fn durable(&self) -> bool {
         false
+    }
+
+    fn describe(&self) -> String {
+        "embedded".to_owned()
+    }
+
+    async fn run(&self, _: watch::Receiver<Vec<String>>, mut shutdown: watch::Receiver<bool>) {
+        // It needs nobody; an error is one of reading the result, which is that the daemon stops.
+        let _ = shutdown.wait_for(|stop| *stop).await;
     }
 
     async fn publish(&self, connection: &str, messages: &[Message]) -> Result<usize, QueueError> {
@@ -132,14 +141,14 @@ impl Consumer for EmbeddedConsumer {
             if let Some(message) = message {
                 self.tag += 1;
                 self.unacknowledged.insert(self.tag, message.clone());
-                return Ok(Delivery { message, tag: self.tag });
+                return Ok(Delivery { message: Ok(message), tag: self.tag });
             }
             self.lane.arrived.notified().await;
         }
     }
 
-    async fn ack(&mut self, delivery: Delivery) -> Result<(), QueueError> {
-        if let Some(message) = self.unacknowledged.remove(&delivery.tag) {
+    async fn ack(&mut self, tag: u64) -> Result<(), QueueError> {
+        if let Some(message) = self.unacknowledged.remove(&tag) {
             let was_full = {
                 let mut held = self.lane.held();
                 let was_full = held.all.len() >= self.bound;
@@ -185,9 +194,9 @@ mod tests {
         assert_eq!(queue.publish("erp", &messages[..1]).await.unwrap(), 1, "what is held already is confirmed");
         let mut consumer = queue.consume("erp", 1).await.unwrap();
         let delivery = consumer.next().await.unwrap();
-        assert_eq!(delivery.message, messages[0]);
+        assert_eq!(delivery.message.unwrap(), messages[0]);
         assert!(consumer.next().await.is_err(), "not more than the prefetch");
-        consumer.ack(delivery).await.unwrap();
+        consumer.ack(delivery.tag).await.unwrap();
         wake.until_due().await;
         assert_eq!(queue.publish("erp", &messages[2..]).await.unwrap(), 1);
         assert_eq!(queue.depth("erp").await.unwrap(), 2);
@@ -200,11 +209,11 @@ mod tests {
         let mut consumer = queue.consume("erp", 5).await.unwrap();
         let first = consumer.next().await.unwrap();
         let second = consumer.next().await.unwrap();
-        assert_eq!((first.message.order.as_str(), second.message.order.as_str()), ("a", "b"));
+        assert_eq!([first, second].map(|delivery| delivery.message.unwrap().order), ["a", "b"]);
         drop(consumer);
         let mut consumer = queue.consume("erp", 5).await.unwrap();
         for order in ["a", "b", "c"] {
-            assert_eq!(consumer.next().await.unwrap().message.order, order);
+            assert_eq!(consumer.next().await.unwrap().message.unwrap().order, order);
         }
     }
 }

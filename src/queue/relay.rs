@@ -79,28 +79,40 @@ impl Relay {
         }
     }
 
-    /// Publishes what is due now; says when there will be more. A full connection holds up no other one.
+    /// Publishes what is due now; says when there will be more. A connection whose queue is full, or fails, holds up no
+    /// other one.
     async fn publish_due(&self) -> Result<Option<Timestamp>, RelayError> {
         let now = self.clock.now();
+        let mut failed = None;
         for connection in self.store.due_connections(now).await? {
-            loop {
-                let due = self.store.due(&connection, now, WINDOW).await?;
-                let messages: Vec<Message> = due.iter().map(|due| due.message.clone()).collect();
-                let confirmed = self.queue.publish(&connection, &messages).await?;
-                let noted: Vec<(Message, Timestamp)> = due
-                    .iter()
-                    .take(confirmed)
-                    .map(|due| (due.message.clone(), after(now, again(due.publications))))
-                    .collect();
-                if !noted.is_empty() {
-                    self.store.published(now, &noted).await?;
-                }
-                if confirmed < messages.len() || messages.len() < WINDOW as usize {
-                    break;
-                }
+            match self.publish_to(&connection, now).await {
+                Ok(()) => {}
+                Err(RelayError::Queue(error)) => failed = failed.or(Some(error)),
+                Err(error) => return Err(error),
             }
         }
+        failed.map_or(Ok(()), Err)?;
         Ok(self.store.next_due(now).await?)
+    }
+
+    /// Publishes what is due for a connection, as far as there is room.
+    async fn publish_to(&self, connection: &str, now: Timestamp) -> Result<(), RelayError> {
+        loop {
+            let due = self.store.due(connection, now, WINDOW).await?;
+            let messages: Vec<Message> = due.iter().map(|due| due.message.clone()).collect();
+            let confirmed = self.queue.publish(connection, &messages).await?;
+            let noted: Vec<(Message, Timestamp)> = due
+                .iter()
+                .take(confirmed)
+                .map(|due| (due.message.clone(), after(now, again(due.publications))))
+                .collect();
+            if !noted.is_empty() {
+                self.store.published(now, &noted).await?;
+            }
+            if confirmed < messages.len() || messages.len() < WINDOW as usize {
+                return Ok(());
+            }
+        }
     }
 }
 

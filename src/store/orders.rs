@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Cursor, Result};
+use super::{Cursor, Lease, Result};
 use crate::model::hash::ContentHash;
 use crate::model::{Entity, Key};
 
@@ -360,9 +360,19 @@ pub trait Orders: Send + Sync {
     /// where the order is not in that state and generation any more.
     async fn advance(&self, advance: &Advance) -> Result<Option<StoredOrder>>;
 
-    /// Like [`Self::advance`], for the one who is about to act on the order: also nothing while its `not_before` is
-    /// after the change's time.
-    async fn claim(&self, advance: &Advance) -> Result<Option<StoredOrder>>;
+    /// Like [`Self::advance`], for the one who is about to act on the order and notes his lease with it: also nothing
+    /// while its `not_before` is after the change's time. Refused as [`super::StoreError::Fenced`] where the lease is lost.
+    async fn claim(&self, advance: &Advance, lease: &Lease) -> Result<Option<StoredOrder>>;
+
+    /// Orders after an identifier that are `sending` under a lease that has run out, or under this one: of one connection,
+    /// or of all.
+    async fn abandoned(
+        &self,
+        connection: Option<&str>,
+        own: Option<&Lease>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredOrder>>;
 
     /// Puts off the next step of an order that stays in its state: a new generation with a message of its own. Nothing
     /// where the order is not in that state and generation any more.

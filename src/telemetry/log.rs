@@ -31,8 +31,9 @@ pub enum LogError {
 /// [`LogError::Filter`] for a filter that cannot be read, [`LogError::Again`] the second time.
 pub fn begin(settings: &LogSettings) -> Result<(), LogError> {
     let filter = settings.filter.to_string();
-    let filter =
-        EnvFilter::try_new(&filter).map_err(|error| LogError::Filter { filter, message: error.to_string() })?;
+    // What the client of the broker says without context is told by `queue` with it.
+    let filter = EnvFilter::try_new(format!("lapin=off,{filter}"))
+        .map_err(|error| LogError::Filter { filter, message: error.to_string() })?;
     let registry = tracing_subscriber::registry().with(filter);
     match settings.format {
         LogFormat::Human => {

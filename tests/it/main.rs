@@ -9,6 +9,7 @@ mod api;
 mod architecture;
 mod bad_input;
 mod bmecat;
+mod broker;
 mod cli;
 mod connectors;
 mod crash;

@@ -5,18 +5,19 @@ use serde_json::json;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key};
 use tradebridge::store::{
-    Advance, AttemptCount, Conflict, Cursor, DeadLetter, Intaken, LineAnswer, Message, NewOrder, OrderDocument,
-    OrderFilter, OrderState, Step, StoredOrder, Transition,
+    Advance, AttemptCount, Conflict, Cursor, DeadLetter, Intaken, Lease, LineAnswer, Message, NewOrder, OrderDocument,
+    OrderFilter, OrderState, Step, StoreError, StoredOrder, Transition,
 };
 use uuid::Uuid;
 
 use crate::support::conformance;
-use crate::support::store::{Engine, TestStore};
+use crate::support::store::{Engine, TestStore, new_id};
 
 conformance!(
     an_order_is_stored_with_its_transitions_and_its_message,
     a_reference_or_key_belongs_to_one_order,
     only_one_of_many_changes_wins,
+    what_a_process_was_sending_is_abandoned_once_its_lease_has_run_out,
     a_claim_waits_for_its_time,
     a_change_takes_along_what_belongs_to_it,
     several_steps_are_one_change,
@@ -152,11 +153,45 @@ async fn a_reference_or_key_belongs_to_one_order(engine: Engine) {
     assert_eq!(store.transitions(&one.id).await.unwrap().len(), 2, "nothing was added");
 }
 
+/// The lease of a process that sends.
+async fn sender(store: &TestStore) -> Lease {
+    store.take_lease(&format!("sender/{}", new_id())).await.unwrap().unwrap()
+}
+
+async fn what_a_process_was_sending_is_abandoned_once_its_lease_has_run_out(engine: Engine) {
+    let store = &TestStore::new(engine).await;
+    let (one, two) = (stored(store, order("A-1")).await, stored(store, order("A-2")).await);
+    let (gone, living) = (sender(store).await, sender(store).await);
+    for (order, lease) in [(&one, &gone), (&two, &living)] {
+        assert!(store.claim(&to(order, OrderState::Sending, at(1)), lease).await.unwrap().is_some());
+    }
+    let abandoned = async |own: Option<&Lease>| -> Vec<String> {
+        store.abandoned(None, own, "", 10).await.unwrap().into_iter().map(|order| order.id).collect()
+    };
+    assert!(abandoned(None).await.is_empty());
+    assert_eq!(
+        abandoned(Some(&living)).await,
+        std::slice::from_ref(&two.id),
+        "what one's own process began and nobody goes on with"
+    );
+    store.release_lease(&gone).await.unwrap();
+    assert_eq!(abandoned(None).await, std::slice::from_ref(&one.id));
+    assert!(store.abandoned(Some("other"), None, "", 10).await.unwrap().is_empty());
+    let three = stored(store, order("A-3")).await;
+    let taken_over = Lease { fence: living.fence + 1, ..living.clone() };
+    let refused = store.claim(&to(&three, OrderState::Sending, at(1)), &taken_over).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(_))), "{refused:?}");
+}
+
 async fn only_one_of_many_changes_wins(engine: Engine) {
     let store = &TestStore::new(engine).await;
     let one = stored(store, order("A-1")).await;
+    let lease = sender(store).await;
     let claims = (0..20).map(|_| async {
-        store.claim(&Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(1)) }).await.unwrap()
+        store
+            .claim(&Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(1)) }, &lease)
+            .await
+            .unwrap()
     });
     let won: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
     assert_eq!(won.len(), 1);
@@ -173,11 +208,12 @@ async fn a_claim_waits_for_its_time(engine: Engine) {
     let store = &TestStore::new(engine).await;
     let one = StoredOrder { not_before: Some(at(10)), ..order("A-1") };
     let one = stored(store, one).await;
-    assert_eq!(store.claim(&to(&one, OrderState::Sending, at(9))).await.unwrap(), None);
+    let lease = sender(store).await;
+    assert_eq!(store.claim(&to(&one, OrderState::Sending, at(9)), &lease).await.unwrap(), None);
     assert!(due(store, at(9)).await.is_empty());
     assert_eq!(store.next_due(at(9)).await.unwrap(), Some(at(10)));
     assert_eq!(due(store, at(10)).await, [message(&one)]);
-    assert!(store.claim(&to(&one, OrderState::Sending, at(10))).await.unwrap().is_some());
+    assert!(store.claim(&to(&one, OrderState::Sending, at(10)), &lease).await.unwrap().is_some());
     assert_eq!(store.next_due(at(0)).await.unwrap(), None);
 }
 

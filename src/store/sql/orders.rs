@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::super::{
-    Advance, AttemptCount, Intaken, NewOrder, OrderCount, OrderFilter, OrderState, Orders, Result, Step, StoredOrder,
-    Transition,
+    Advance, AttemptCount, Intaken, Lease, NewOrder, OrderCount, OrderFilter, OrderState, Orders, Result, Step,
+    StoredOrder, Transition,
 };
+use super::lease::{self, clock};
 use super::session::Session;
 use super::statement::{Row, Sql};
 use super::{SqlStore, outbox, rows};
@@ -47,11 +48,34 @@ impl Orders for SqlStore {
     }
 
     async fn advance(&self, advance: &Advance) -> Result<Option<StoredOrder>> {
-        self.change(advance, false).await
+        self.change(advance, None).await
     }
 
-    async fn claim(&self, advance: &Advance) -> Result<Option<StoredOrder>> {
-        self.change(advance, true).await
+    async fn claim(&self, advance: &Advance, lease: &Lease) -> Result<Option<StoredOrder>> {
+        self.change(advance, Some(lease)).await
+    }
+
+    async fn abandoned(
+        &self,
+        connection: Option<&str>,
+        own: Option<&Lease>,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<StoredOrder>> {
+        let mut query = self.sql("SELECT * FROM orders WHERE state = 'sending' AND id > ");
+        query
+            .push_bind(after)
+            .push(" AND (NOT EXISTS (SELECT 1 FROM lease WHERE name = orders.holder AND expires_at > ");
+        query.push(clock(self.engine())).push(")");
+        if let Some(own) = own {
+            query.push(" OR holder = ").push_bind(own.name.as_str());
+        }
+        query.push(")");
+        if let Some(connection) = connection {
+            query.push(" AND connection = ").push_bind(connection);
+        }
+        query.push(" ORDER BY id LIMIT ").push_bind(limit);
+        query.fetch_all(&mut self.reader().await?).await?.iter().map(order).collect()
     }
 
     async fn postpone(
@@ -203,8 +227,8 @@ impl Orders for SqlStore {
 }
 
 impl SqlStore {
-    /// The compare-and-set; `due` asks that the order's `not_before` has come.
-    async fn change(&self, advance: &Advance, due: bool) -> Result<Option<StoredOrder>> {
+    /// The compare-and-set. A claim, which has a lease, asks that the order's `not_before` has come.
+    async fn change(&self, advance: &Advance, claim: Option<&Lease>) -> Result<Option<StoredOrder>> {
         let Some(last) = advance.steps.last() else { return Ok(None) };
         let previous = advance.steps.iter().rev().nth(1).map_or(advance.from, |step| step.to);
         let at = advance.at.as_microsecond();
@@ -215,14 +239,18 @@ impl SqlStore {
         };
         let instant = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
         let mut tx = self.write().await?;
+        if let Some(lease) = claim {
+            lease::check(&mut tx, lease).await?;
+        }
         let row = self.sql(
-            "UPDATE orders SET state = ?, previous = ?, generation = generation + 1, attempt = CASE WHEN attempt + ? > 0 THEN attempt + ? ELSE 0 END, \
+            "UPDATE orders SET state = ?, holder = ?, previous = ?, generation = generation + 1, attempt = CASE WHEN attempt + ? > 0 THEN attempt + ? ELSE 0 END, \
              postponed = 0, not_before = ?, erp_number = COALESCE(?, erp_number), reason = ?, changed_at = ?, \
              pursued_since = COALESCE(?, pursued_since), submitted_at = COALESCE(?, submitted_at), overdue = FALSE \
              WHERE id = ? AND state = ? AND generation = ? AND (NOT ? OR not_before IS NULL OR not_before <= ?) \
              RETURNING *",
         )
         .bind(last.to.name())
+        .bind(claim.map(|lease| lease.name.as_str()))
         .bind(previous.name())
         .bind(attempts)
         .bind(attempts)
@@ -235,7 +263,7 @@ impl SqlStore {
         .bind(&advance.id)
         .bind(advance.from.name())
         .bind(advance.generation)
-        .bind(due)
+        .bind(claim.is_some())
         .bind(at)
         .fetch_optional(&mut tx)
         .await?;

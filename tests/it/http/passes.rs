@@ -202,7 +202,7 @@ async fn a_pass_whose_process_died_goes_on_from_its_last_page(engine: Engine) {
         }
     }
     let broken = newest(&bridge).await;
-    bridge.restart().await;
+    bridge.restart();
     let before = bridge.server.asked().len();
     let (runs, _) = bridge.pull(&plan, true).await;
     assert_eq!(runs.last().map(|run| (&run.id, run.counts.read)), Some((&broken.id, 9)));

@@ -42,6 +42,9 @@ number = "Nr"
 name = "Name"
 "#;
 
+/// How many more pages are answered at once, and what those behind them wait for.
+type Stalls = Option<(usize, Arc<Semaphore>)>;
+
 pub(crate) struct Bridge {
     pub directory: TempDir,
     pub store: TestStore,
@@ -51,7 +54,7 @@ pub(crate) struct Bridge {
     /// How many more requests are answered before the server fails; none: it never does.
     pub breaks: Arc<Mutex<Option<usize>>>,
     /// How many more pages of a complete pass are answered at once, and what those behind them wait for.
-    stalls: Arc<Mutex<Option<(usize, Arc<Semaphore>)>>>,
+    stalls: Arc<Mutex<Stalls>>,
 }
 
 pub(crate) fn row(number: &str, name: &str, changed: &str) -> Json {
@@ -75,7 +78,7 @@ impl Bridge {
             row("3", "Three", "2026-01-01T10:00:00Z"),
         ]));
         let breaks = Arc::new(Mutex::new(None));
-        let stalls: Arc<Mutex<Option<(usize, Arc<Semaphore>)>>> = Arc::default();
+        let stalls: Arc<Mutex<Stalls>> = Arc::default();
         let stalling = Arc::clone(&stalls);
         let by_key = paging.contains("by = \"key\"");
         let (table, breaking) = (Arc::clone(&rows), Arc::clone(&breaks));
@@ -118,7 +121,7 @@ impl Bridge {
     }
 
     /// Another process on the same store, as the one before died; answers wait no more.
-    pub(crate) async fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         *self.stalls.lock().unwrap() = None;
         let empty = Puller::new(self.store.shared(), watch::channel(false).1);
         drop(std::mem::replace(&mut self.puller, empty));

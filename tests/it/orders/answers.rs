@@ -2,12 +2,12 @@
 
 use super::*;
 
-async fn bridge() -> (tempfile::TempDir, Bridge) {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", OPEN)]).await;
+async fn bridge() -> (Home, Bridge) {
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", OPEN)]).await;
     bridge.erp("erp").conclusive.store(false, Ordering::SeqCst);
     bridge.start();
-    (directory, bridge)
+    (home, bridge)
 }
 
 async fn submitted(bridge: &Bridge, reference: &str) -> StoredOrder {
@@ -30,7 +30,7 @@ async fn conflicts(bridge: &Bridge, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn an_accepted_order_has_its_number_its_lines_and_its_documents() {
-    let (_directory, mut bridge) = bridge().await;
+    let (_home, mut bridge) = bridge().await;
     let order = submitted(&bridge, "S-1").await;
     let lines = json!([{"id": "1", "product": "KGL-15", "confirmed": "5", "confirmed_date": "2026-11-30"}]);
     let accepted = json!({
@@ -67,7 +67,7 @@ async fn an_accepted_order_has_its_number_its_lines_and_its_documents() {
 
 #[tokio::test]
 async fn a_rejected_order_shows_the_erps_own_words_and_can_be_accepted_after_all() {
-    let (_directory, mut bridge) = bridge().await;
+    let (_home, mut bridge) = bridge().await;
     let order = submitted(&bridge, "S-1").await;
     let rejected = json!({"reference": order.our_reference, "state": "rejected", "reason": "Artikel geblokkeerd"});
     answer(&bridge, &order.our_reference, rejected).await;
@@ -96,7 +96,7 @@ async fn a_rejected_order_shows_the_erps_own_words_and_can_be_accepted_after_all
 
 #[tokio::test]
 async fn an_answer_settles_what_nobody_could_tell() {
-    let (_directory, mut bridge) = bridge().await;
+    let (_home, mut bridge) = bridge().await;
     bridge.erp("erp").script("S-1", &[Fault::Hang]);
     let order = bridge.post("erp", "S-1").await;
     bridge.until(&order, &[OrderState::NeedsReview]).await;
@@ -107,8 +107,8 @@ async fn an_answer_settles_what_nobody_could_tell() {
 
 #[tokio::test]
 async fn an_order_that_the_erp_has_is_not_sent_although_the_store_says_it_was_not() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", OPEN)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", OPEN)]).await;
     bridge.erp("erp").up.store(false, Ordering::SeqCst);
     let order = bridge.post("erp", "S-1").await;
     bridge.start();
@@ -126,7 +126,7 @@ async fn an_order_that_the_erp_has_is_not_sent_although_the_store_says_it_was_no
 
 #[tokio::test]
 async fn answers_that_do_not_fit_are_shown_and_change_nothing_behind_anyones_back() {
-    let (_directory, mut bridge) = bridge().await;
+    let (_home, mut bridge) = bridge().await;
     let order = submitted(&bridge, "S-1").await;
     let ours = order.our_reference.clone();
     answer(&bridge, "A", json!({"reference": "TB-NIET-VAN-ONS", "number": "VO5", "state": "accepted"})).await;

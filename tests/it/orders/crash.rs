@@ -3,10 +3,10 @@
 use super::*;
 
 /// One life of the daemon: what it does, and then everything it has is dropped where it stands.
-fn life<T>(directory: &Path, class: CreateClass, now: Timestamp, live: impl AsyncFnOnce(&mut Bridge) -> T) -> T {
+fn life<T>(home: &Home, class: CreateClass, now: Timestamp, live: impl AsyncFnOnce(&mut Bridge) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result = runtime.block_on(async {
-        let mut bridge = Bridge::open_at(directory, &[("erp", class)], now, 1000).await;
+        let mut bridge = Bridge::open_at(home, &[("erp", class)], now, 1000).await;
         live(&mut bridge).await
     });
     // Tasks are dropped at whatever they wait for, as a killed process leaves them.
@@ -27,8 +27,8 @@ fn transfer(from: &Erp, to: &Erp) {
 
 /// Lives until a point, dies there, and lives on to where the order rests; says how often its create was executed.
 fn die_at(class: CreateClass, fault: Option<Fault>, point: &impl AsyncFn(&Bridge, &StoredOrder)) -> (StoredOrder, u32) {
-    let directory = tempfile::tempdir().unwrap();
-    let (order, erp) = life(directory.path(), class, noon(), async |bridge| {
+    let home = Home::new();
+    let (order, erp) = life(&home, class, noon(), async |bridge| {
         if let Some(fault) = fault {
             bridge.erp("erp").script("S-1", &[fault]);
             bridge.start();
@@ -38,7 +38,7 @@ fn die_at(class: CreateClass, fault: Option<Fault>, point: &impl AsyncFn(&Bridge
         (order, Arc::clone(&bridge.erps["erp"]))
     });
     let later = noon().checked_add(hours(1)).unwrap();
-    life(directory.path(), class, later, async |bridge| {
+    life(&home, class, later, async |bridge| {
         transfer(&erp, bridge.erp("erp"));
         bridge.start();
         let rest = [OrderState::Accepted, OrderState::NeedsReview, OrderState::Submitted];
@@ -120,10 +120,10 @@ fn while_the_connection_was_down() {
 
 #[test]
 fn with_hundreds_of_orders_at_every_stage() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let faults = [Fault::None, Fault::ExecuteThenFail, Fault::NotExecuted, Fault::Submit, Fault::Panic];
     let reference = |n: usize| format!("S-{n:03}");
-    let (orders, erp) = life(directory.path(), OPEN, noon(), async |bridge| {
+    let (orders, erp) = life(&home, OPEN, noon(), async |bridge| {
         let mut orders = Vec::new();
         for n in 0..200 {
             bridge.erp("erp").script(&reference(n), &[faults[n % faults.len()]]);
@@ -134,7 +134,7 @@ fn with_hundreds_of_orders_at_every_stage() {
         bridge.until_true("half of them", async || bridge.erp("erp").creates() >= 100).await;
         (orders, Arc::clone(&bridge.erps["erp"]))
     });
-    life(directory.path(), OPEN, noon(), async |bridge| {
+    life(&home, OPEN, noon(), async |bridge| {
         transfer(&erp, bridge.erp("erp"));
         bridge.start();
         for order in &orders {

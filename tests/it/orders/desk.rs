@@ -4,16 +4,16 @@ use super::*;
 use tradebridge::orders::DeskError;
 use tradebridge::store::OrderFilter;
 
-async fn bridge(class: CreateClass) -> (tempfile::TempDir, Bridge) {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", class)]).await;
+async fn bridge(class: CreateClass) -> (Home, Bridge) {
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", class)]).await;
     bridge.start();
-    (directory, bridge)
+    (home, bridge)
 }
 
 #[tokio::test]
 async fn an_order_that_was_never_sent_is_given_up_and_taken_up_again() {
-    let (_directory, mut bridge) = bridge(BOUNDED).await;
+    let (_home, mut bridge) = bridge(BOUNDED).await;
     bridge.erp("erp").script("S-1", &[Fault::NotExecuted]);
     let order = bridge.post("erp", "S-1").await;
     bridge.when(&order.id, |o| o.state == OrderState::Queued && o.attempt == 1, false).await;
@@ -35,7 +35,7 @@ async fn an_order_that_was_never_sent_is_given_up_and_taken_up_again() {
 
 #[tokio::test]
 async fn an_order_in_doubt_is_given_up_and_found_when_taken_up_again() {
-    let (_directory, mut bridge) = bridge(BOUNDED).await;
+    let (_home, mut bridge) = bridge(BOUNDED).await;
     bridge.erp("erp").script("S-1", &[Fault::ExecuteThenFail]);
     bridge.erp("erp").conclusive.store(false, Ordering::SeqCst);
     let order = bridge.post("erp", "S-1").await;
@@ -58,7 +58,7 @@ async fn an_order_in_doubt_is_given_up_and_found_when_taken_up_again() {
 #[tokio::test]
 async fn a_rejected_order_is_retried_after_the_cause_is_mended() {
     for class in [UNIQUE, BOUNDED, OPEN] {
-        let (_directory, mut bridge) = bridge(class).await;
+        let (_home, mut bridge) = bridge(class).await;
         bridge.erp("erp").conclusive.store(false, Ordering::SeqCst);
         bridge.erp("erp").script("S-1", &[Fault::Reject]);
         let order = bridge.post("erp", "S-1").await;
@@ -72,7 +72,7 @@ async fn a_rejected_order_is_retried_after_the_cause_is_mended() {
 
 #[tokio::test]
 async fn a_person_decides_what_the_system_cannot_tell() {
-    let (_directory, mut bridge) = bridge(OPEN).await;
+    let (_home, mut bridge) = bridge(OPEN).await;
     bridge.erp("erp").conclusive.store(false, Ordering::SeqCst);
     let mut orders = Vec::new();
     for n in 0..4 {
@@ -110,7 +110,7 @@ async fn a_person_decides_what_the_system_cannot_tell() {
 
 #[tokio::test]
 async fn cancelling_races_with_sending_and_one_of_them_wins() {
-    let (_directory, mut bridge) = bridge(OPEN).await;
+    let (_home, mut bridge) = bridge(OPEN).await;
     let mut cancelled = 0;
     for n in 0..40 {
         let order = bridge.post("erp", &format!("S-{n}")).await;
@@ -134,7 +134,7 @@ async fn cancelling_races_with_sending_and_one_of_them_wins() {
 
 #[tokio::test]
 async fn what_may_be_on_its_way_cannot_be_cancelled() {
-    let (_directory, mut bridge) = bridge(BOUNDED).await;
+    let (_home, mut bridge) = bridge(BOUNDED).await;
     bridge.erp("erp").script("S-1", &[Fault::Hang]);
     let order = bridge.post("erp", "S-1").await;
     bridge.when(&order.id, |order| order.state == OrderState::Sending, false).await;
@@ -148,7 +148,7 @@ async fn what_may_be_on_its_way_cannot_be_cancelled() {
 
 #[tokio::test]
 async fn a_shop_sees_and_touches_its_own_orders_alone() {
-    let (_directory, mut bridge) = bridge(UNIQUE).await;
+    let (_home, mut bridge) = bridge(UNIQUE).await;
     let order = bridge.post("erp", "S-1").await;
     let (own, other) = (Actor::Shop("b2b".to_owned()), Actor::Shop("outlet".to_owned()));
     let filter = OrderFilter { limit: 10, ..OrderFilter::default() };
@@ -162,7 +162,7 @@ async fn a_shop_sees_and_touches_its_own_orders_alone() {
 
 #[tokio::test]
 async fn an_answer_that_is_late_raises_one_alarm() {
-    let (_directory, mut bridge) = bridge(OPEN).await;
+    let (_home, mut bridge) = bridge(OPEN).await;
     bridge.erp("erp").script("S-1", &[Fault::Submit]);
     let order = bridge.post("erp", "S-1").await;
     bridge.until(&order, &[OrderState::Submitted]).await;
@@ -178,8 +178,8 @@ async fn an_answer_that_is_late_raises_one_alarm() {
 
 #[tokio::test]
 async fn after_a_restore_nothing_open_is_sent_before_it_is_searched() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", OPEN)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", OPEN)]).await;
     let (known, fresh) = (bridge.post("erp", "S-1").await, bridge.post("erp", "S-2").await);
     let mut blocked = order("S-3");
     blocked["customer"] = json!("20000");
@@ -200,14 +200,13 @@ async fn after_a_restore_nothing_open_is_sent_before_it_is_searched() {
 
 #[tokio::test]
 async fn one_unreadable_order_stops_no_other_and_is_not_forgotten() {
-    use sqlx::ConnectOptions as _;
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", UNIQUE)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", UNIQUE)]).await;
     let (bad, good) = (bridge.post("erp", "S-1").await, bridge.post("erp", "S-2").await);
-    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.path().join("store.db"));
-    let mut raw = file.connect().await.unwrap();
-    let damage = |content: String| sqlx::query("UPDATE orders SET content = ? WHERE reference = 'S-1'").bind(content);
-    damage("{".to_owned()).execute(&mut raw).await.unwrap();
+    let damage = async |content: &str| {
+        home.execute(&format!("UPDATE orders SET content = '{content}' WHERE reference = 'S-1'")).await;
+    };
+    damage("{").await;
     bridge.start();
     bridge.until(&good, &[OrderState::Accepted]).await;
     bridge.until_true("a dead letter", async || !bridge.store.dead_letters(None, 1).await.unwrap().is_empty()).await;
@@ -215,7 +214,7 @@ async fn one_unreadable_order_stops_no_other_and_is_not_forgotten() {
     assert!(letter.reason.contains("cannot be read"), "{}", letter.reason);
     let shown = bridge.desk.show_dead(&letter.id).await.unwrap();
     assert!(shown.message.unwrap().contains(&bad.id));
-    damage(bad.content.to_string()).execute(&mut raw).await.unwrap();
+    damage(&bad.content.to_string()).await;
     bridge.desk.retry_dead(&letter.id, &operator()).await.unwrap();
     bridge.until(&bad, &[OrderState::Accepted]).await;
     bridge.stop().await;

@@ -2,10 +2,10 @@
 
 use super::*;
 
-async fn bridge() -> (tempfile::TempDir, Bridge) {
-    let directory = tempfile::tempdir().unwrap();
-    let bridge = Bridge::open(directory.path(), &[("erp", UNIQUE)]).await;
-    (directory, bridge)
+async fn bridge() -> (Home, Bridge) {
+    let home = Home::new();
+    let bridge = Bridge::open(&home, &[("erp", UNIQUE)]).await;
+    (home, bridge)
 }
 
 fn faults(refused: std::result::Result<Accepted, IntakeError>) -> BTreeMap<String, String> {
@@ -17,21 +17,21 @@ fn faults(refused: std::result::Result<Accepted, IntakeError>) -> BTreeMap<Strin
 
 #[tokio::test]
 async fn an_order_is_completed_and_durable_before_it_is_accepted() {
-    let (directory, bridge) = bridge().await;
+    let (home, bridge) = bridge().await;
     let accepted = bridge.post("erp", "S-1").await;
     assert_eq!(accepted.content["company"], "NL01");
     assert_eq!(accepted.content["lines"][0]["unit"], json!({"code": "C62", "erp": "ST"}), "the base unit");
     assert_eq!(accepted.content["lines"][1]["number"], 2);
     assert!(accepted.our_reference.len() <= 35 && !accepted.our_reference.contains("S-1"));
     drop(bridge);
-    let again = SqlStore::open_file(&directory.path().join("store.db"), false).await.unwrap();
+    let again = home.store().await;
     let stored = tradebridge::store::Orders::order(&again, &accepted.id).await.unwrap();
     assert_eq!(stored, Some(accepted));
 }
 
 #[tokio::test]
 async fn every_fault_of_every_field_is_told_at_once() {
-    let (_directory, bridge) = bridge().await;
+    let (_home, bridge) = bridge().await;
     let wrong = json!({
         "reference": "",
         "customer": "99999",
@@ -78,7 +78,7 @@ async fn every_fault_of_every_field_is_told_at_once() {
 
 #[tokio::test]
 async fn what_the_shop_does_not_see_it_cannot_order() {
-    let (_directory, bridge) = bridge().await;
+    let (_home, bridge) = bridge().await;
     let with = |field: &str, value: Value| {
         let mut order = order("S-1");
         order[field] = value;
@@ -106,7 +106,7 @@ async fn what_the_shop_does_not_see_it_cannot_order() {
 
 #[tokio::test]
 async fn the_same_order_twenty_times_at_once_is_one_order() {
-    let (_directory, mut bridge) = bridge().await;
+    let (_home, mut bridge) = bridge().await;
     bridge.start();
     let posts: Vec<_> = (0..20)
         .map(|_| {
@@ -130,7 +130,7 @@ async fn the_same_order_twenty_times_at_once_is_one_order() {
 
 #[tokio::test]
 async fn a_repeated_order_gets_the_first_answer_even_when_the_world_has_changed() {
-    let (_directory, bridge) = bridge().await;
+    let (_home, bridge) = bridge().await;
     let first = bridge.intake.accept(&shop("erp"), order("S-1"), Some("k")).await.unwrap();
     let mut reordered = json!({"partial_delivery": true});
     for (name, value) in order("S-1").as_object().unwrap() {
@@ -147,7 +147,7 @@ async fn a_repeated_order_gets_the_first_answer_even_when_the_world_has_changed(
 
 #[tokio::test]
 async fn the_same_reference_or_key_with_another_body_is_a_conflict() {
-    let (_directory, bridge) = bridge().await;
+    let (_home, bridge) = bridge().await;
     let first = bridge.intake.accept(&shop("erp"), order("S-1"), Some("k")).await.unwrap().order;
     let mut other = order("S-1");
     other["lines"][0]["quantity"] = json!("6");
@@ -163,7 +163,7 @@ async fn the_same_reference_or_key_with_another_body_is_a_conflict() {
 
 #[tokio::test]
 async fn an_order_of_a_blocked_customer_waits_for_the_supplier() {
-    let (_directory, mut bridge) = bridge().await;
+    let (_home, mut bridge) = bridge().await;
     bridge.start();
     let mut blocked = order("S-1");
     blocked["customer"] = json!("20000");

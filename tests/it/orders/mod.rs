@@ -1,19 +1,21 @@
 //! The order path over a real store, with a system that fails in every way it can: never lost, never twice.
 
 mod answers;
+mod broker;
 mod crash;
 mod desk;
+pub(crate) mod home;
 mod intake;
 mod sending;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::store::{lease, new_id, run};
 use async_trait::async_trait;
+use home::Home;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -25,8 +27,7 @@ use tradebridge::model::{Content, Key, PartKind};
 use tradebridge::orders::{
     Accepted, Actor, CustomerScope, Desk, Intake, IntakeError, OrderTarget, Orders, Target, Targets,
 };
-use tradebridge::queue::{Clock, Embedded, Wake};
-use tradebridge::store::SqlStore;
+use tradebridge::queue::{Clock, Queue, Wake};
 use tradebridge::store::{
     Difference, OrderState, Page, Recognised, Result, Run, RunState, Store, StoredOrder, Transition,
 };
@@ -287,6 +288,7 @@ struct Bridge {
     desk: Desk,
     orders: Arc<Orders>,
     erps: BTreeMap<String, Arc<Erp>>,
+    queue: Arc<dyn Queue>,
     stop: watch::Sender<bool>,
     running: Option<JoinHandle<Result<()>>>,
 }
@@ -307,23 +309,24 @@ fn target(erp: &Arc<Erp>) -> Target {
 
 impl Bridge {
     /// A bridge over the store in a directory, to systems of these classes.
-    async fn open(directory: &Path, classes: &[(&str, CreateClass)]) -> Self {
-        Self::open_at(directory, classes, "2026-11-24T12:00:00Z".parse().unwrap(), 1000).await
+    async fn open(home: &Home, classes: &[(&str, CreateClass)]) -> Self {
+        Self::open_at(home, classes, "2026-11-24T12:00:00Z".parse().unwrap(), 1000).await
     }
 
-    async fn open_at(directory: &Path, classes: &[(&str, CreateClass)], now: Timestamp, bound: usize) -> Self {
-        let store: Arc<dyn Store> = Arc::new(SqlStore::open_file(&directory.join("store.db"), true).await.unwrap());
+    async fn open_at(home: &Home, classes: &[(&str, CreateClass)], now: Timestamp, bound: usize) -> Self {
+        let store: Arc<dyn Store> = Arc::new(home.store().await);
         let wake = Arc::new(Wake::default());
         let clock = Arc::new(TestClock::new(now));
         let erps: BTreeMap<String, Arc<Erp>> =
             classes.iter().map(|(name, class)| ((*name).to_owned(), Erp::new(*class, &clock, &wake))).collect();
         let targets: Targets = erps.iter().map(|(name, erp)| (name.clone(), target(erp))).collect();
-        let queue = Arc::new(Embedded::with_bound(Arc::clone(&wake), bound));
+        let queue = home.queue(&wake, bound);
         let time = || Arc::clone(&clock) as Arc<dyn Clock>;
         let bridge = Self {
             intake: Arc::new(Intake::new(Arc::clone(&store), Arc::new(Scope), Arc::clone(&wake), time())),
             desk: Desk::new(Arc::clone(&store), Arc::clone(&wake), time()),
-            orders: Arc::new(Orders::new(Arc::clone(&store), queue, Arc::clone(&wake), time(), targets)),
+            orders: Arc::new(Orders::new(Arc::clone(&store), Arc::clone(&queue), Arc::clone(&wake), time(), targets)),
+            queue,
             store,
             wake,
             clock,

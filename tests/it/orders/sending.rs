@@ -19,8 +19,8 @@ const FAULTS: [Fault; 12] = [
 
 /// Posts an order for every pair of faults and follows each to where it rests; at most one create is ever executed.
 async fn every_pair_of_faults(class: CreateClass, conclusive: bool) {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", class)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", class)]).await;
     bridge.erp("erp").conclusive.store(conclusive, Ordering::SeqCst);
     bridge.start();
     let rest = [OrderState::Accepted, OrderState::Submitted, OrderState::Rejected, OrderState::NeedsReview];
@@ -72,8 +72,8 @@ async fn never_lost_never_twice_where_nothing_is_promised() {
 
 #[tokio::test]
 async fn where_not_finding_is_proof_an_open_create_is_repeated() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", OPEN)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", OPEN)]).await;
     bridge.start();
     for fault in [Fault::Hang, Fault::Panic, Fault::ExecuteThenFail, Fault::ExecuteThenHang] {
         let reference = format!("{fault:?}");
@@ -87,8 +87,8 @@ async fn where_not_finding_is_proof_an_open_create_is_repeated() {
 
 #[tokio::test]
 async fn a_bounded_create_is_repeated_only_after_it_has_settled() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", BOUNDED)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED)]).await;
     bridge.start();
     bridge.erp("erp").script("S-1", &[Fault::Late]);
     let order = bridge.post("erp", "S-1").await;
@@ -102,8 +102,8 @@ async fn a_bounded_create_is_repeated_only_after_it_has_settled() {
 
 #[tokio::test]
 async fn a_repeat_that_was_not_executed_leaves_the_doubt() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", UNIQUE)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", UNIQUE)]).await;
     bridge.start();
     bridge.erp("erp").script("S-1", &[Fault::ExecuteThenFail, Fault::NotExecuted]);
     let order = bridge.post("erp", "S-1").await;
@@ -116,8 +116,8 @@ async fn a_repeat_that_was_not_executed_leaves_the_doubt() {
 
 #[tokio::test]
 async fn a_refused_repeat_does_not_hide_the_attempt_that_took_effect() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", UNIQUE)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", UNIQUE)]).await;
     bridge.start();
     bridge.erp("erp").script("S-1", &[Fault::ExecuteThenFail, Fault::Reject]);
     let order = bridge.post("erp", "S-1").await;
@@ -128,8 +128,8 @@ async fn a_refused_repeat_does_not_hide_the_attempt_that_took_effect() {
 
 #[tokio::test]
 async fn a_connection_that_is_down_uses_up_no_attempts_and_delays_no_other() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", BOUNDED), ("second", UNIQUE)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED), ("second", UNIQUE)]).await;
     bridge.erp("erp").up.store(false, Ordering::SeqCst);
     bridge.start();
     let mut waiting = Vec::new();
@@ -162,8 +162,8 @@ async fn a_connection_that_is_down_uses_up_no_attempts_and_delays_no_other() {
 
 #[tokio::test]
 async fn waits_grow_and_the_systems_own_wish_counts() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", BOUNDED)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED)]).await;
     bridge.start();
     bridge.erp("erp").script("S-1", &[Fault::NotExecuted, Fault::NotExecuted, Fault::NotExecuted, Fault::Busy]);
     let order = bridge.post("erp", "S-1").await;
@@ -183,9 +183,9 @@ async fn waits_grow_and_the_systems_own_wish_counts() {
 
 #[tokio::test]
 async fn a_queue_with_little_room_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let now = "2026-11-24T12:00:00Z".parse().unwrap();
-    let mut bridge = Bridge::open_at(directory.path(), &[("erp", UNIQUE), ("second", UNIQUE)], now, 2).await;
+    let mut bridge = Bridge::open_at(&home, &[("erp", UNIQUE), ("second", UNIQUE)], now, 2).await;
     let mut orders = Vec::new();
     for n in 0..40 {
         orders.push(bridge.post(if n % 2 == 0 { "erp" } else { "second" }, &format!("S-{n}")).await);
@@ -200,8 +200,8 @@ async fn a_queue_with_little_room_loses_nothing() {
 
 #[tokio::test]
 async fn a_shutdown_waits_for_the_order_in_hand_and_begins_no_other() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", BOUNDED)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED)]).await;
     bridge.erp("erp").script("S-1", &[Fault::ExecuteThenHang]);
     let (first, second) = (bridge.post("erp", "S-1").await, bridge.post("erp", "S-2").await);
     bridge.start();
@@ -217,8 +217,8 @@ async fn a_shutdown_waits_for_the_order_in_hand_and_begins_no_other() {
 
 #[tokio::test]
 async fn a_connection_added_by_a_reload_gets_the_orders_that_waited_for_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut bridge = Bridge::open(directory.path(), &[("erp", UNIQUE), ("second", UNIQUE)]).await;
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", UNIQUE), ("second", UNIQUE)]).await;
     bridge.orders.set_targets(Targets::from([("erp".to_owned(), target(&bridge.erps["erp"]))]));
     bridge.start();
     let (here, there) = (bridge.post("erp", "S-1").await, bridge.post("second", "S-2").await);

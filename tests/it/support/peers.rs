@@ -1,4 +1,4 @@
-//! Real systems for tests: Tryton, and an OData server in the shape of SAP S/4HANA's, as `tests/peers/` starts them,
+//! Real systems for tests: Tryton, a RabbitMQ broker, and an OData server in the shape of SAP S/4HANA's, as `tests/peers/` starts them,
 //! and a client for each that does what the system demands and nothing more. What the systems are and what data they
 //! begin with is told in `tests/peers/README.md`.
 
@@ -32,6 +32,7 @@ const STARTS: usize = 3;
 pub(crate) enum System {
     Tryton,
     OData,
+    RabbitMq,
 }
 
 impl System {
@@ -39,6 +40,7 @@ impl System {
         let name = match self {
             System::Tryton => "tryton",
             System::OData => "odata",
+            System::RabbitMq => "rabbitmq",
         };
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name).join("start")
     }
@@ -47,6 +49,7 @@ impl System {
         match self {
             System::Tryton => "TRADEBRIDGE_TEST_TRYTON",
             System::OData => "TRADEBRIDGE_TEST_ODATA",
+            System::RabbitMq => "TRADEBRIDGE_TEST_RABBITMQ",
         }
     }
 
@@ -55,6 +58,7 @@ impl System {
             System::Tryton => format!("http://127.0.0.1:{port}"),
             // The name that its links bear.
             System::OData => format!("http://localhost:{port}"),
+            System::RabbitMq => format!("127.0.0.1:{port}"),
         }
     }
 }
@@ -62,7 +66,6 @@ impl System {
 /// A running system. One of a test's own is gone when it is dropped, and also when the test is killed.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    system: System,
     address: String,
     /// That of a test's own, which ends it.
     process: Option<Process>,
@@ -70,6 +73,8 @@ pub(crate) struct Peer {
 
 #[derive(Debug)]
 struct Process {
+    system: System,
+    port: u16,
     child: Child,
     directory: TempDir,
 }
@@ -78,7 +83,7 @@ impl Peer {
     /// A system that other tests use at the same time: for reading only.
     pub(crate) fn shared(system: System) -> Self {
         match std::env::var(system.variable()) {
-            Ok(address) if !address.is_empty() => Self { system, address, process: None },
+            Ok(address) if !address.is_empty() => Self { address, process: None },
             _ => Self::own(system),
         }
     }
@@ -93,29 +98,41 @@ impl Peer {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut process = Process::start(system, port);
             if process.answers(port) {
-                return Self { system, address: system.address(port), process: Some(process) };
+                return Self { address: system.address(port), process: Some(process) };
             }
             said = process.said();
         }
         panic!("{system:?} does not start: {said}");
     }
 
-    /// Kills a system of the test's own.
-    pub(crate) fn kill(&mut self) {
-        self.process = None;
-    }
-
-    /// Starts one that was killed again, where it was, with its first data.
-    pub(crate) fn restart(&mut self) {
-        let port = self.port();
-        let mut process = Process::start(self.system, port);
-        assert!(process.answers(port), "{:?} does not start again: {}", self.system, process.said());
-        self.process = Some(process);
-    }
-
     /// Its port.
     pub(crate) fn port(&self) -> u16 {
         self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// Kills it, if it is the test's own, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        let process = self.process.as_mut().expect("a system of the test's own");
+        let pid = std::fs::read_to_string(process.directory.path().join("broker.pid"));
+        match pid.ok().and_then(|pid| pid.trim().parse::<u32>().ok()) {
+            Some(pid) => {
+                assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+            }
+            None => process.child.kill().unwrap(),
+        }
+        process.child.wait().unwrap();
+    }
+
+    /// Starts it again with its data, and waits until it answers.
+    pub(crate) fn restart(&mut self) {
+        let process = self.process.as_mut().expect("a system of the test's own");
+        process.child = Process::spawn(process.system, process.directory.path(), process.port);
+        assert!(process.answers(process.port), "{:?} does not start again: {}", process.system, process.said());
+    }
+
+    /// Where it keeps its data, if it is the test's own.
+    pub(crate) fn directory(&self) -> &Path {
+        self.process.as_ref().expect("a system of the test's own").directory.path()
     }
 
     /// Its address, as `http://127.0.0.1:8000`.
@@ -127,9 +144,14 @@ impl Peer {
 impl Process {
     fn start(system: System, port: u16) -> Self {
         let directory = tempfile::Builder::new().prefix("tradebridge-peer-").tempdir().unwrap();
-        let log = File::create(directory.path().join("log")).unwrap();
-        let child = Command::new(system.start_script())
-            .arg(directory.path())
+        let child = Self::spawn(system, directory.path(), port);
+        Self { system, port, child, directory }
+    }
+
+    fn spawn(system: System, directory: &Path, port: u16) -> Child {
+        let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
+        Command::new(system.start_script())
+            .arg(directory)
             .arg(port.to_string())
             // It ends with this pipe, whose other end this process has.
             .env("PEER_UNTIL_EOF", "1")
@@ -137,8 +159,7 @@ impl Process {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap();
-        Self { child, directory }
+            .unwrap()
     }
 
     /// Whether it comes to answer, rather than end.

@@ -12,6 +12,8 @@ CREATE TABLE orders (
     body_hash       BLOB NOT NULL,
     idempotency_key TEXT,
     state           TEXT NOT NULL,
+    -- The lease of the process that is sending it.
+    holder          TEXT,
     previous        TEXT,
     generation      INTEGER NOT NULL,
     attempt         INTEGER NOT NULL,

@@ -1,0 +1,57 @@
+//! Consuming one queue: deliveries one by one, acknowledged once they are dealt with.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Acker, Channel};
+
+use super::super::{Consumer, Delivery, QueueError, Unreadable};
+use super::link::Session;
+use super::{in_time, topology};
+
+/// A consumer of one queue. What it has not acknowledged when it is dropped is delivered again.
+pub(super) struct RabbitConsumer {
+    deliveries: lapin::Consumer,
+    unacknowledged: HashMap<u64, Acker>,
+    /// The channel closes with the consumer.
+    _channel: Channel,
+}
+
+impl RabbitConsumer {
+    /// Begins to consume, at most `prefetch` messages unacknowledged.
+    pub async fn begin(session: &Session, queue: &str, prefetch: usize) -> Result<Self, QueueError> {
+        let channel = topology::channel(&session.connection).await?;
+        let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
+        in_time("setting the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        let queue = ShortString::try_new(queue).map_err(QueueError::other)?;
+        let consume = channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
+        let deliveries = in_time("beginning to consume", consume).await?;
+        Ok(Self { deliveries, unacknowledged: HashMap::new(), _channel: channel })
+    }
+}
+
+#[async_trait]
+impl Consumer for RabbitConsumer {
+    async fn next(&mut self) -> Result<Delivery, QueueError> {
+        let delivery = match self.deliveries.next().await {
+            Some(delivery) => delivery.map_err(QueueError::other)?,
+            // The queue was deleted, or moved to another node.
+            None => return Err(QueueError::Unavailable("the broker ended the delivery".to_owned())),
+        };
+        self.unacknowledged.insert(delivery.delivery_tag, delivery.acker);
+        let message = serde_json::from_slice(&delivery.data).map_err(|error| Unreadable {
+            reason: format!("it is no message of an order's step: {error}"),
+            bytes: delivery.data,
+        });
+        Ok(Delivery { message, tag: delivery.delivery_tag })
+    }
+
+    async fn ack(&mut self, tag: u64) -> Result<(), QueueError> {
+        let Some(acker) = self.unacknowledged.remove(&tag) else { return Ok(()) };
+        in_time("acknowledging", acker.ack(BasicAckOptions::default())).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,272 @@
+//! What must be there in the broker: exchanges and queues, of which kind and with which arguments; declaring and checking
+//! them.
+//!
+//! Written for RabbitMQ 3.10 to 4.x. Quorum queues: <https://www.rabbitmq.com/docs/quorum-queues>. Nothing rests on how
+//! often a message was delivered, which versions count differently: attempts are counted in the store.
+//!
+//! What does not live here: the connection itself (`link`).
+
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::QueueError;
+use super::in_time;
+
+/// The exchange that changes and order events are published to.
+pub const EVENTS: &str = "tradebridge.events";
+
+/// The queue in which shops put orders.
+pub const INTAKE: &str = "tradebridge.orders.in";
+
+/// The queue of what cannot be read, or was delivered too often.
+pub const DEAD: &str = "tradebridge.dead";
+
+/// How often a message is delivered again whose consumer vanished, before it goes to the dead letters: a message that
+/// ends every process that reads it must not do so for ever.
+const DELIVERIES: i64 = 20;
+
+/// What must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// A durable exchange of topics.
+    Exchange(&'static str),
+    /// A quorum queue.
+    Queue {
+        /// Its name.
+        name: String,
+        /// Whether what cannot be dealt with goes from it to the dead letters.
+        dead_letters: bool,
+    },
+}
+
+/// How a part of the topology is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It is there, as it must be.
+    Good,
+    /// It is there; whether it is as it must be could not be seen.
+    Unseen,
+    /// It is not there.
+    Missing,
+    /// It is there and is otherwise than it must be.
+    Wrong,
+}
+
+/// A part of the topology as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// `exchange` or `queue`.
+    pub kind: String,
+    /// How it is.
+    pub condition: Condition,
+    /// What is wrong, in the broker's words, and what to do.
+    pub message: Option<String>,
+    /// Messages that wait in it.
+    pub messages: Option<u32>,
+    /// Those who consume from it.
+    pub consumers: Option<u32>,
+}
+
+/// The queue of a connection's work.
+pub fn work(connection: &str) -> String {
+    format!("tradebridge.orders.work.{connection}")
+}
+
+/// All that must be there for these connections; the target of dead letters before what leads to it.
+pub fn wanted(connections: &[String]) -> Vec<Wanted> {
+    let mut wanted = vec![
+        Wanted::Exchange(EVENTS),
+        Wanted::Queue { name: DEAD.to_owned(), dead_letters: false },
+        Wanted::Queue { name: INTAKE.to_owned(), dead_letters: true },
+    ];
+    wanted.extend(connections.iter().map(|connection| Wanted::Queue { name: work(connection), dead_letters: true }));
+    wanted
+}
+
+impl Wanted {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Exchange(name) => name,
+            Self::Queue { name, .. } => name,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Exchange(_) => "exchange",
+            Self::Queue { .. } => "queue",
+        }
+    }
+
+    /// Declares it where it is missing, and finds out how it is.
+    ///
+    /// # Errors
+    /// Where the broker does not answer.
+    pub async fn declare(&self, connection: &Connection) -> Result<Part, QueueError> {
+        match self.ask(connection, false).await? {
+            Err(Refused { access: true, words }) => {
+                // Who may not declare may still use what others have declared.
+                let part = self.look(connection).await?;
+                let message = match part.condition {
+                    Condition::Missing => format!("{words}; let a user declare it who may, or give this one the right"),
+                    _ => format!("this user may not declare it, so how it is cannot be seen ({words})"),
+                };
+                Ok(Part { message: Some(message), ..part })
+            }
+            Err(refused) => Ok(self.wrong(&refused.words)),
+            Ok(counts) => Ok(self.part(Condition::Good, None, counts)),
+        }
+    }
+
+    /// Finds out how it is, and changes nothing.
+    ///
+    /// # Errors
+    /// Where the broker does not answer.
+    pub async fn check(&self, connection: &Connection) -> Result<Part, QueueError> {
+        let part = self.look(connection).await?;
+        // A declaration of what is there only compares.
+        if part.condition == Condition::Missing { Ok(part) } else { self.declare(connection).await }
+    }
+
+    /// Removes a queue that is otherwise than it must be, with its messages, and declares it anew. What was lost of the
+    /// orders' work is published again from the store.
+    ///
+    /// # Errors
+    /// Where the broker does not answer, or refuses.
+    pub async fn replace(&self, connection: &Connection) -> Result<Part, QueueError> {
+        let channel = channel(connection).await?;
+        let name = ShortString::try_new(self.name()).map_err(QueueError::other)?;
+        let removed = match self {
+            Self::Exchange(_) => {
+                in_time("removing an exchange", channel.exchange_delete(name, ExchangeDeleteOptions::default())).await
+            }
+            Self::Queue { .. } => {
+                in_time("removing a queue", channel.queue_delete(name, QueueDeleteOptions::default())).await.map(|_| ())
+            }
+        };
+        removed?;
+        close(&channel).await;
+        self.declare(connection).await
+    }
+
+    /// Whether it is there.
+    async fn look(&self, connection: &Connection) -> Result<Part, QueueError> {
+        Ok(match self.ask(connection, true).await? {
+            Ok(counts) => self.part(Condition::Unseen, None, counts),
+            Err(Refused { access: true, words }) => self.part(Condition::Unseen, Some(words), None),
+            Err(_) => {
+                let message = "it is missing; `tradebridge broker declare` makes it".to_owned();
+                self.part(Condition::Missing, Some(message), None)
+            }
+        })
+    }
+
+    /// Asks for it, on a channel of its own: what is refused ends the channel.
+    async fn ask(
+        &self,
+        connection: &Connection,
+        passive: bool,
+    ) -> Result<Result<Option<(u32, u32)>, Refused>, QueueError> {
+        let channel = channel(connection).await?;
+        let name = ShortString::try_new(self.name()).map_err(QueueError::other)?;
+        let asked = match self {
+            Self::Exchange(_) => {
+                let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
+                let declared = channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default());
+                timely(declared).await?.map(|()| None)
+            }
+            Self::Queue { dead_letters, .. } => {
+                let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
+                let declared = channel.queue_declare(name, options, arguments(*dead_letters));
+                timely(declared).await?.map(|queue| Some((queue.message_count(), queue.consumer_count())))
+            }
+        };
+        match asked {
+            Ok(counts) => {
+                close(&channel).await;
+                Ok(Ok(counts))
+            }
+            Err(error) => match Refused::of(&error) {
+                Some(refused) => Ok(Err(refused)),
+                None => Err(QueueError::other(error)),
+            },
+        }
+    }
+
+    fn wrong(&self, words: &str) -> Part {
+        let message = format!(
+            "it is otherwise than it must be ({words}); `tradebridge broker declare --replace {}` removes it and makes it \
+             anew, orders are published to it again from the store",
+            self.name()
+        );
+        self.part(Condition::Wrong, Some(message), None)
+    }
+
+    fn part(&self, condition: Condition, message: Option<String>, counts: Option<(u32, u32)>) -> Part {
+        Part {
+            name: self.name().to_owned(),
+            kind: self.kind().to_owned(),
+            condition,
+            message,
+            messages: counts.map(|(messages, _)| messages),
+            consumers: counts.map(|(_, consumers)| consumers),
+        }
+    }
+}
+
+/// What the broker said no to.
+struct Refused {
+    /// The user may not.
+    access: bool,
+    words: String,
+}
+
+impl Refused {
+    fn of(error: &lapin::Error) -> Option<Self> {
+        let ErrorKind::ProtocolError(error) = error.kind() else { return None };
+        let AMQPErrorKind::Soft(soft) = error.kind() else { return None };
+        Some(Self { access: *soft == AMQPSoftError::ACCESSREFUSED, words: error.get_message().to_string() })
+    }
+}
+
+/// What a quorum queue is declared with. At-least-once dead-lettering needs an overflow that refuses.
+/// <https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>
+fn arguments(dead_letters: bool) -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), text("quorum"));
+    if dead_letters {
+        table.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERIES));
+        table.insert("x-overflow".into(), text("reject-publish"));
+        table.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+        // The default exchange leads to the queue of the routing key's name.
+        table.insert("x-dead-letter-exchange".into(), text(""));
+        table.insert("x-dead-letter-routing-key".into(), text(DEAD));
+    }
+    table
+}
+
+/// A channel.
+pub(super) async fn channel(connection: &Connection) -> Result<Channel, QueueError> {
+    in_time("opening a channel", connection.create_channel()).await
+}
+
+/// Closes a channel that has done its work; one that cannot be closed ends with its connection.
+pub(super) async fn close(channel: &Channel) {
+    if let Err(error) = in_time("closing a channel", channel.close(200, "done".into())).await {
+        tracing::debug!(%error, "a channel could not be closed in order");
+    }
+}
+
+/// What the broker answers, within the time that it has.
+async fn timely<T>(asked: impl Future<Output = lapin::Result<T>>) -> Result<lapin::Result<T>, QueueError> {
+    tokio::time::timeout(super::PATIENCE, asked).await.map_err(|_| QueueError::late("a declaration"))
+}
