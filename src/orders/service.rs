@@ -183,9 +183,16 @@ impl Orders {
     }
 }
 
-/// Shows the other processes that this one lives, and looks for the orders of those that do not.
+/// Shows the other processes that this one lives, and looks for the orders of those that do not, while there are
+/// connections that take orders.
 async fn be_present(context: Arc<Context>, mut shutdown: watch::Receiver<bool>) {
-    while !*shutdown.borrow() {
+    let mut targets = context.targets.subscribe();
+    loop {
+        tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|stop| *stop) => return,
+            _ = targets.wait_for(|targets| !targets.is_empty()) => {}
+        }
         let seen = async {
             context.presence.renew().await?;
             doubt_broken_off(&context).await
