@@ -63,6 +63,8 @@ pub enum Refusal {
     Until(Instant),
     /// One may once a request that is under way has its answer.
     UntilAnswered,
+    /// None is claimed that all processes may send together.
+    Unclaimed,
 }
 
 /// Counts the requests of a connection.
@@ -144,7 +146,7 @@ impl Budget {
             match span.look(under_way, kept(span.rate.requests)) {
                 None => {}
                 Some(Refusal::Until(until)) => latest = latest.max(Some(until)),
-                Some(Refusal::UntilAnswered) => answered = true,
+                Some(Refusal::UntilAnswered | Refusal::Unclaimed) => answered = true,
             }
         }
         for told in &mut self.told {
