@@ -10,21 +10,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::budget::{Refusal, Urgency};
-use super::ledger::{Holder, Ledger, Moment, Terms, millis};
+use super::ledger::{Clock, Holder, Ledger, Terms, millis};
 
 /// The part of what is left that a block may have beyond its even share.
 const PART_OF_LEFT: u32 = 50;
-
-/// What the keeper's clock said, between two instants of the process's.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    /// Before the keeper was asked.
-    pub before: Instant,
-    /// After it had answered.
-    pub after: Instant,
-    /// What it answered.
-    pub now: Moment,
-}
 
 /// The claims of a process.
 #[derive(Debug)]
@@ -74,20 +63,6 @@ pub struct Visit {
     pub changes: bool,
     /// Before when nothing is sent, as some process was told.
     pub pause: Option<Instant>,
-}
-
-impl Clock {
-    /// What the keeper's clock said at an instant, at the latest.
-    fn moment(&self, at: Instant) -> Moment {
-        let since = millis(at.saturating_duration_since(self.before));
-        let ago = i64::try_from(self.before.saturating_duration_since(at).as_millis()).unwrap_or(i64::MAX);
-        self.now.saturating_add(since).saturating_sub(ago).saturating_add(1)
-    }
-
-    /// When the keeper's clock will have come to a moment.
-    fn instant(&self, at: Moment) -> Instant {
-        self.after + Duration::from_millis(u64::try_from(at.saturating_sub(self.now)).unwrap_or(0))
-    }
 }
 
 impl Claims {
@@ -276,21 +251,13 @@ fn slot(urgency: Urgency) -> usize {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::ledger::Moment;
     use super::*;
     use crate::connector::http::budget::Rate;
+    use crate::connector::http::scatter::{Scatter, most_within};
 
     const SPAN: Duration = Duration::from_secs(10);
     const TRAVEL: Duration = Duration::from_millis(40);
-
-    /// Steps of an even but scattered series, so that runs are alike.
-    struct Scatter(u64);
-
-    impl Scatter {
-        fn below(&mut self, bound: Duration) -> Duration {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            bound.mul_f64(f64::from(u32::try_from(self.0 >> 32).unwrap()) / f64::from(u32::MAX))
-        }
-    }
 
     /// A process whose clock began at an instant of its own.
     struct Process {
@@ -403,14 +370,7 @@ mod tests {
         }
 
         fn most_within(&self, span: Duration) -> usize {
-            let mut first = 0;
-            let most = self.counted.iter().enumerate().map(|(at, counted)| {
-                while *counted - self.counted[first] >= span {
-                    first += 1;
-                }
-                at + 1 - first
-            });
-            most.max().unwrap_or(0)
+            most_within(span, &self.counted)
         }
     }
 
@@ -462,5 +422,70 @@ mod tests {
             let share = world.counted.len() as f64 / f64::from(requests * spans);
             assert!(share >= 0.9, "{requests}: {share}");
         }
+    }
+
+    /// A process's look into a ledger, which is not kept yet.
+    fn look(
+        claims: &mut Claims,
+        ledger: &Ledger,
+        at: Instant,
+        now: Moment,
+        wanted: Option<Urgency>,
+    ) -> (Ledger, Visit) {
+        let mut ledger = ledger.clone();
+        let visit = claims.visit(&mut ledger, Clock { before: at, after: at, now }, wanted);
+        (ledger, visit)
+    }
+
+    fn terms(requests: u32) -> Terms {
+        Terms { rates: vec![Rate { requests, per: SPAN }], reserved: 0, longest: Duration::from_secs(1) }
+    }
+
+    #[test]
+    fn claims_that_are_not_used_in_their_time_are_given_back() {
+        let mut claims = Claims::new("one".to_owned(), terms(1000));
+        let begun = Instant::now();
+        let (ledger, visit) = look(&mut claims, &Ledger::default(), begun, 0, Some(Urgency::Read));
+        claims.settled(&visit);
+        assert_eq!(ledger.left(&claims.terms, Urgency::Read), 990);
+        claims.take(begun, Urgency::Read).unwrap();
+        assert_eq!(claims.take(begun + claims.settle(), Urgency::Read), Err(Refusal::Unclaimed));
+        let settle = claims.settle();
+        let (ledger, _) = look(&mut claims, &ledger, begun + settle, millis(settle), None);
+        assert_eq!(ledger.left(&claims.terms, Urgency::Read), 999, "one is under way");
+    }
+
+    #[test]
+    fn an_answer_that_was_told_where_nobody_heard_that_it_was_kept_counts_once() {
+        let mut claims = Claims::new("one".to_owned(), terms(10));
+        let begun = Instant::now();
+        let (mut ledger, visit) = look(&mut claims, &Ledger::default(), begun, 0, Some(Urgency::Read));
+        claims.settled(&visit);
+        claims.take(begun, Urgency::Read).unwrap();
+        claims.answered(begun);
+        for _ in 0..3 {
+            ledger = look(&mut claims, &ledger, begun, 0, None).0;
+            assert!(claims.owes());
+        }
+        assert_eq!(ledger.left(&claims.terms, Urgency::Read), 9);
+    }
+
+    #[test]
+    fn what_a_process_claims_that_tells_nothing_any_more_counts_as_sent() {
+        let mut claims = Claims::new("one".to_owned(), terms(10));
+        let begun = Instant::now();
+        let (mut ledger, visit) = look(&mut claims, &Ledger::default(), begun, 0, Some(Urgency::Read));
+        claims.settled(&visit);
+        claims.take(begun, Urgency::Read).unwrap();
+        // Until it is given up, and then a span long.
+        let given_up = millis(claims.settle() + Duration::from_secs(1));
+        for (now, left) in [(given_up, 9), (given_up + millis(SPAN), 9), (given_up + millis(SPAN) + 80, 10)] {
+            ledger.forget(now, &claims.terms);
+            assert_eq!(ledger.left(&claims.terms, Urgency::Read), left, "{now}");
+        }
+        // It was only away, and its request is counted already.
+        claims.answered(begun);
+        let (ledger, _) = look(&mut claims, &ledger, begun + SPAN * 2, given_up + millis(SPAN) + 80, None);
+        assert_eq!(ledger.left(&claims.terms, Urgency::Read), 10);
     }
 }

@@ -7,7 +7,7 @@
 //! What does not live here: what a process does with its claims (`claims`), and keeping (`tally`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,17 @@ const PARTS: i64 = 250;
 
 /// An instant of the keeper's clock, in milliseconds since 1970.
 pub type Moment = i64;
+
+/// What the keeper's clock said, between two instants of the process's.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// Before the keeper was asked.
+    pub before: Instant,
+    /// After it had answered.
+    pub after: Instant,
+    /// What it answered.
+    pub now: Moment,
+}
 
 /// How much a system allows all processes together.
 #[derive(Debug, Clone)]
@@ -58,6 +69,20 @@ pub struct Holder {
     pub told: u64,
     /// By when all of them are given up.
     pub until: Moment,
+}
+
+impl Clock {
+    /// What the keeper's clock said at an instant, at the latest.
+    pub fn moment(&self, at: Instant) -> Moment {
+        let since = millis(at.saturating_duration_since(self.before));
+        let ago = i64::try_from(self.before.saturating_duration_since(at).as_millis()).unwrap_or(i64::MAX);
+        self.now.saturating_add(since).saturating_sub(ago).saturating_add(1)
+    }
+
+    /// When the keeper's clock will have come to a moment.
+    pub fn instant(&self, at: Moment) -> Instant {
+        self.after + Duration::from_millis(u64::try_from(at.saturating_sub(self.now)).unwrap_or(0))
+    }
 }
 
 impl Terms {

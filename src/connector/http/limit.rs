@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const PATIENCE_OF_ACTIONS: Duration = Duration::from_mins(1);
 
 /// The longest that is waited for a keeper that fails, and between two tries.
-const PATIENCE_WITH_KEEPER: Duration = Duration::from_secs(10);
+const PATIENCE_WITH_KEEPER: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// The longest that a system is believed when it says when to ask again.

@@ -26,6 +26,8 @@ pub mod pages;
 pub mod paging;
 pub mod related;
 pub mod request;
+#[cfg(test)]
+mod scatter;
 pub mod stream;
 pub mod tagged;
 pub mod tally;

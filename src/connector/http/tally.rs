@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::budget::{Refusal, Urgency};
-use super::claims::{Claims, Clock, Visit};
-use super::ledger::{Ledger, Terms};
+use super::claims::{Claims, Visit};
+use super::ledger::{Clock, Ledger, Terms};
 use crate::connector::keep::{KeepError, Keeper};
 
 /// What the ledger is kept under.
 const NAME: &str = "limit";
 
-/// The longest that the keeper may take for one look and one save.
-const KEEPING: Duration = Duration::from_secs(10);
+/// The longest that one visit may take.
+const KEEPING: Duration = Duration::from_secs(5);
 
 /// How often a visit is tried while others keep theirs, and how much longer is waited each time.
 const VISITS: u32 = 50;

@@ -172,7 +172,8 @@ impl Wire {
         let mut turn = self.parts.limit.turn(urgency, &self.keep).await.map_err(|reason| match reason {
             NoTurn::For(wait) => {
                 let wait = Duration::from_secs(wait.as_secs());
-                let reason = format!("the system allows no more requests for now; the next one may be sent in {wait:?}");
+                let reason =
+                    format!("the system allows no more requests for now; the next one may be sent in {wait:?}");
                 Failure::Limited { reason, after: Some(wait) }
             }
             NoTurn::Unkept(error) => Failure::Limited {

@@ -47,8 +47,18 @@ const NAMES: &[&str] = &[
 ];
 
 /// Names of what is one in a login.
-const LOGIN_NAMES: &[&str] =
-    &["token", "code", "assertion", "clientassertion", "codeverifier", "state", "key", "session", "ticket", "signature"];
+const LOGIN_NAMES: &[&str] = &[
+    "token",
+    "code",
+    "assertion",
+    "clientassertion",
+    "codeverifier",
+    "state",
+    "key",
+    "session",
+    "ticket",
+    "signature",
+];
 
 /// Parts of the names of headers that hold secrets.
 const HEADERS: &[&str] =
