@@ -93,14 +93,14 @@ impl Keep {
     }
 
     /// The keeper and the connection's name; nothing before it was given one.
-    pub fn keeper(&self) -> Option<(&dyn Keeper, &str)> {
-        self.0.get().map(|held| (&*held.keeper, held.connection.as_str()))
+    pub fn keeper(&self) -> Option<(&Arc<dyn Keeper>, &str)> {
+        self.0.get().map(|held| (&held.keeper, held.connection.as_str()))
     }
 
     /// What is kept encrypted; nothing before there is a keeper.
     pub fn secrets(&self) -> Option<Secrets<'_>> {
         let (keeper, connection) = self.keeper()?;
-        Some(Secrets { keeper, connection, seal: self.0.get()?.seal.as_deref() })
+        Some(Secrets { keeper: &**keeper, connection, seal: self.0.get()?.seal.as_deref() })
     }
 }
 

@@ -49,7 +49,7 @@ impl Binder<'_> {
             vault,
             settings: self.settings.clone(),
             zone: self.zone.clone(),
-            limit: Limit::new(&plan.allowed, actions),
+            limit: Limit::new(&plan.allowed, actions, plan.timeouts.request),
             traffic,
         };
         match Client::new(parts, &plan.auth, plan.csrf.clone(), Arc::clone(&plan.judge)) {

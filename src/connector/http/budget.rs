@@ -63,6 +63,8 @@ pub enum Refusal {
     Until(Instant),
     /// One may once a request that is under way has its answer.
     UntilAnswered,
+    /// None is claimed that all processes may send together.
+    Unclaimed,
 }
 
 /// Counts the requests of a connection.
@@ -144,7 +146,7 @@ impl Budget {
             match span.look(under_way, kept(span.rate.requests)) {
                 None => {}
                 Some(Refusal::Until(until)) => latest = latest.max(Some(until)),
-                Some(Refusal::UntilAnswered) => answered = true,
+                Some(Refusal::UntilAnswered | Refusal::Unclaimed) => answered = true,
             }
         }
         for told in &mut self.told {
@@ -264,18 +266,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::connector::http::scatter::{Scatter, most_within};
 
     const SPAN: Duration = Duration::from_secs(10);
-
-    /// Steps of an even but scattered series, so that runs are alike.
-    struct Scatter(u64);
-
-    impl Scatter {
-        fn below(&mut self, bound: Duration) -> Duration {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            bound.mul_f64(f64::from(u32::try_from(self.0 >> 32).unwrap()) / f64::from(u32::MAX))
-        }
-    }
 
     /// Sends as much as the budget allows for so long, at most so many at once. Requests travel up to `travel`, and their
     /// answers too. When the system counted each.
@@ -311,18 +304,6 @@ mod tests {
         }
         counted.sort();
         counted
-    }
-
-    fn most_within(span: Duration, counted: &[Instant]) -> usize {
-        let mut first = 0;
-        let mut most = 0;
-        for (at, instant) in counted.iter().enumerate() {
-            while *instant - counted[first] >= span {
-                first += 1;
-            }
-            most = most.max(at + 1 - first);
-        }
-        most
     }
 
     #[test]

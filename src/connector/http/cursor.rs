@@ -12,6 +12,7 @@ use super::client::Client;
 use super::manifest::{CursorFile, CursorWord};
 use crate::config::KeyPath;
 use crate::connector::check::{Checker, NAMES};
+use crate::connector::format::ReadError;
 use crate::expression::{Context, Expression, Fields};
 use crate::record::{Record, Value};
 
@@ -115,6 +116,23 @@ impl Cursor {
                 Value::Text(at.saturating_sub(self.look_back).map_err(|_| none())?.to_string())
             }
         })
+    }
+
+    /// The highest cursor of a page; a record whose cursor cannot be read is none that can be taken.
+    pub fn highest(&self, records: &mut [Result<Record, ReadError>], client: &Client) -> Option<Seen> {
+        let mut highest = None;
+        for entry in records {
+            let Ok(record) = entry else { continue };
+            match self.of(record, client) {
+                Ok(seen) if seen > highest => highest = seen,
+                Ok(_) => {}
+                Err(message) => {
+                    let message = format!("{message} (the stream's `cursor`)");
+                    *entry = Err(ReadError::Record { place: record.place.clone(), message });
+                }
+            }
+        }
+        highest
     }
 
     /// How far a record says that the stream was read; nothing where it has no cursor.

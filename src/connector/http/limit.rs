@@ -1,8 +1,11 @@
 //! Turns: how many requests a system is sent, at once and in a while, and that actions go before reads.
 //!
-//! What does not live here: counting (`budget`).
+//! Where the connection has a keeper, a rate is shared by all processes of its store, and what was used is not forgotten with
+//! the process. How many requests are under way at once, and what answers say is left, each process counts for itself.
+//!
+//! What does not live here: counting (`budget`; of all processes together, `ledger`).
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -10,12 +13,19 @@ use reqwest::header::{DATE, HeaderMap, HeaderName};
 use tokio::sync::Notify;
 
 use super::budget::{Budget, Headroom, Left, Rate, Refusal, Urgency};
+use super::ledger::Terms;
+use super::tally::{Tally, Tended};
+use crate::connector::keep::{Keep, KeepError};
 
 /// The longest that is waited for a turn; what would take longer ends, and comes again later.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The longest that an action waits: whoever wants it knows better when to try again.
 const PATIENCE_OF_ACTIONS: Duration = Duration::from_mins(1);
+
+/// The longest that is waited for a keeper that fails, and between two tries.
+const PATIENCE_WITH_KEEPER: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The longest that a system is believed when it says when to ask again.
 pub const LONGEST: Duration = Duration::from_hours(24);
@@ -46,6 +56,9 @@ pub struct Limit {
     /// How many of them may be reads.
     reads_at_once: u32,
     told: Vec<(HeaderName, HeaderName)>,
+    /// What is shared with other processes.
+    terms: Terms,
+    tended: OnceLock<Tended>,
     state: Mutex<State>,
     /// Something ended that others may be waiting for.
     changed: Notify,
@@ -59,10 +72,21 @@ struct State {
     actions_waiting: u32,
 }
 
+/// Why no request may be sent, and none soon.
+#[derive(Debug)]
+pub enum NoTurn {
+    /// The system allows none for so long.
+    For(Duration),
+    /// Nobody can tell what other processes sent.
+    Unkept(KeepError),
+}
+
 /// A request that may be sent. It is under way until this is dropped.
 #[derive(Debug)]
 pub struct Turn<'a> {
     limit: &'a Limit,
+    /// Where it is counted for all processes.
+    tally: Option<&'a Tally>,
     urgency: Urgency,
     counted: bool,
 }
@@ -71,8 +95,9 @@ pub struct Turn<'a> {
 struct Waiting<'a>(&'a Limit);
 
 impl Limit {
-    /// Turns for a system that allows so much; where there are no actions, nothing is left to them.
-    pub fn new(allowed: &Allowed, actions: bool) -> Self {
+    /// Turns for a system that allows so much; where there are no actions, nothing is left to them. `longest` is how long a
+    /// request takes at the most.
+    pub fn new(allowed: &Allowed, actions: bool, longest: Duration) -> Self {
         let reserved = if actions { allowed.reserved } else { 0 };
         let kept = super::budget::kept(allowed.at_once, reserved);
         let budget = Budget::new(&allowed.rates, allowed.told.len(), reserved);
@@ -80,6 +105,8 @@ impl Limit {
             at_once: allowed.at_once,
             reads_at_once: allowed.at_once - kept,
             told: allowed.told.clone(),
+            terms: Terms { rates: allowed.rates.clone(), reserved, longest },
+            tended: OnceLock::new(),
             state: Mutex::new(State { budget, under_way: 0, reads_under_way: 0, actions_waiting: 0 }),
             changed: Notify::new(),
         }
@@ -88,38 +115,65 @@ impl Limit {
     /// Waits until a request may be sent. An action is sent before every read that waits too.
     ///
     /// # Errors
-    /// How long it would take, where that is too long.
-    pub async fn turn(&self, urgency: Urgency) -> Result<Turn<'_>, Duration> {
+    /// Why it would take too long.
+    pub async fn turn(&self, urgency: Urgency, keep: &Keep) -> Result<Turn<'_>, NoTurn> {
         let patience = match urgency {
             Urgency::Action => PATIENCE_OF_ACTIONS,
             Urgency::Read => PATIENCE,
         };
+        let tally = self.tally(keep);
         let _waiting = (urgency == Urgency::Action).then(|| Waiting::new(self));
+        let begun = Instant::now();
+        let mut failing = None;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // What changes from here on is seen.
             changed.as_mut().enable();
             let now = Instant::now();
-            match self.claim(now, urgency) {
-                Ok(()) => return Ok(Turn { limit: self, urgency, counted: false }),
-                Err(Refusal::Until(until)) if until - now > patience => return Err(until - now),
-                Err(Refusal::Until(until)) => {
+            match (self.claim(now, urgency, tally), tally) {
+                (Ok(()), _) => return Ok(Turn { limit: self, tally, urgency, counted: false }),
+                (Err(Refusal::Until(until)), _) if until - now > patience || now - begun > patience => {
+                    return Err(NoTurn::For(until - now));
+                }
+                (Err(Refusal::Until(until)), _) => {
                     // Whichever comes first, it is looked again.
                     let _ = tokio::time::timeout_at(until.into(), changed).await;
                 }
+                (Err(Refusal::Unclaimed), Some(tally)) => match tally.claim(urgency).await {
+                    Ok(pause) => {
+                        failing = None;
+                        if let Some(until) = pause {
+                            self.state().budget.pause(until);
+                        }
+                    }
+                    Err(error) if failing.get_or_insert(now).elapsed() > PATIENCE_WITH_KEEPER => {
+                        return Err(NoTurn::Unkept(error));
+                    }
+                    Err(_) => tokio::time::sleep(AGAIN).await,
+                },
                 // Requests under way end: each has a time-out.
-                Err(Refusal::UntilAnswered) => changed.await,
+                (Err(Refusal::UntilAnswered | Refusal::Unclaimed), _) => changed.await,
             }
         }
     }
 
-    fn claim(&self, now: Instant, urgency: Urgency) -> Result<(), Refusal> {
+    /// Where requests are counted for all processes: there is a rate, and a keeper.
+    fn tally(&self, keep: &Keep) -> Option<&Tally> {
+        let (keeper, connection) = keep.keeper().filter(|_| !self.terms.rates.is_empty())?;
+        Some(self.tended.get_or_init(|| Tended::new(keeper, connection, self.terms.clone())).tally())
+    }
+
+    fn claim(&self, now: Instant, urgency: Urgency, tally: Option<&Tally>) -> Result<(), Refusal> {
         let mut state = self.state();
         let reads = urgency == Urgency::Read;
         let behind = reads && (state.actions_waiting > 0 || state.reads_under_way >= self.reads_at_once);
         if behind || state.under_way >= self.at_once {
             return Err(Refusal::UntilAnswered);
+        }
+        state.budget.look(now, urgency)?;
+        if let Some(tally) = tally {
+            tally.take(now, urgency)?;
         }
         state.budget.claim(now, urgency)?;
         state.under_way += 1;
@@ -129,7 +183,11 @@ impl Limit {
 
     /// The system said that it wants no request for so long.
     pub fn pause(&self, wait: Duration) {
-        self.state().budget.pause(Instant::now() + wait.min(LONGEST));
+        let until = Instant::now() + wait.min(LONGEST);
+        self.state().budget.pause(until);
+        if let Some(tended) = self.tended.get() {
+            tended.tally().pause(until);
+        }
     }
 
     /// How long it takes until an action may be sent, where that is known and not now.
@@ -141,9 +199,14 @@ impl Limit {
         }
     }
 
-    /// How much is left.
+    /// How much is left, of the rates for all processes together.
     pub fn headroom(&self) -> Vec<Headroom> {
-        self.state().budget.headroom(Instant::now())
+        let mut headroom = self.state().budget.headroom(Instant::now());
+        let shared = self.tended.get().map(|tended| tended.tally().left()).unwrap_or_default();
+        for (own, shared) in headroom.iter_mut().zip(shared) {
+            own.left = own.left.min(shared);
+        }
+        headroom
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,7 +225,11 @@ impl Turn<'_> {
     fn count(&mut self, left: &[Option<Left>]) {
         if !self.counted {
             self.counted = true;
-            self.limit.state().budget.answered(Instant::now(), left);
+            let now = Instant::now();
+            self.limit.state().budget.answered(now, left);
+            if let Some(tally) = self.tally {
+                tally.answered(now);
+            }
         }
     }
 }

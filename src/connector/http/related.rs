@@ -223,6 +223,66 @@ pub fn by_key<'a>(
     Ok(found)
 }
 
+/// Records with the one of these parents that each was asked for about.
+///
+/// # Errors
+/// Where it cannot be told of a parent what its key is.
+pub fn with_parents(
+    plan: &ParentsPlan,
+    parents: &[Value],
+    records: Vec<Result<Record, ReadError>>,
+    client: &Client,
+) -> Result<Vec<Result<Record, ReadError>>, String> {
+    let Some(into) = &plan.into else { return Ok(records) };
+    let maps = parents.iter().filter_map(|parent| match parent {
+        Value::Map(map) => Some(map),
+        _ => None,
+    });
+    let keys = match &plan.on {
+        Some((key, _)) => by_key(key, maps, client)?,
+        None => HashMap::new(),
+    };
+    let with_parent = |record: Record| {
+        let Record { fields, place } = record;
+        let mut map = fields.into_map();
+        let parent = match &plan.on {
+            None => parents.first(),
+            Some((_, by)) => match told(by, &map, client) {
+                Ok(told) => told.and_then(|told| parents.get(*keys.get(&told)?)),
+                Err(message) => return Err(ReadError::Record { place, message }),
+            },
+        };
+        map.set(into, parent.cloned().unwrap_or_default());
+        Ok(Record { fields: map.into(), place })
+    };
+    Ok(records.into_iter().map(|record| record.and_then(with_parent)).collect())
+}
+
+/// The records that a stream's `where` does not leave out.
+pub fn those_kept(
+    condition: &Expression,
+    records: Vec<Result<Record, ReadError>>,
+    client: &Client,
+) -> Vec<Result<Record, ReadError>> {
+    let names = [("settings", client.settings())];
+    let judged = records.into_iter().filter_map(|record| {
+        let Record { fields, place } = match record {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        let context = Context { record: fields.borrowed(), names: &names, zone: client.zone() };
+        match condition.condition(&context) {
+            Ok(true) => Some(Ok(Record { fields, place })),
+            Ok(false) => None,
+            Err(error) => {
+                let message = format!("{error} (the stream's `where`)");
+                Some(Err(ReadError::Record { place, message }))
+            }
+        }
+    });
+    judged.collect()
+}
+
 /// Unfolds records by a field: each element of a list there, and each entry of a map as `key` and `value`, makes a record of
 /// its own, with the element in the field. A record without any stays one, without the field's value.
 pub fn unfold(field: &str, records: Vec<Result<Record, ReadError>>) -> Vec<Result<Record, ReadError>> {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::manifest::TaggedFile;
 use crate::config::KeyPath;
 use crate::connector::check::{Checker, NAMES};
+use crate::connector::format::ReadError;
 use crate::expression::{Context, Expression, Fields};
-use crate::record::{Map, Seen, Value};
+use crate::record::{Map, Record, Seen, Value};
 
 /// Which objects are values, and which.
 #[derive(Debug)]
@@ -30,6 +31,18 @@ impl Tagged {
             .collect();
         let values = compiled.into_iter().collect::<Option<_>>()?;
         Some(Self { by: file.by.clone(), values })
+    }
+
+    /// A record with its tagged objects made into values, as [`Self::resolve`].
+    ///
+    /// # Errors
+    /// The same, with the record's place.
+    pub fn resolved(&self, record: Record, settings: &Value) -> Result<Record, ReadError> {
+        let Record { fields, place } = record;
+        match self.resolve(fields.into_map(), settings) {
+            Ok(map) => Ok(Record { fields: map.into(), place }),
+            Err(message) => Err(ReadError::Record { place, message }),
+        }
     }
 
     /// A record with its tagged objects made into values, however deep they stand.

@@ -17,10 +17,9 @@ use super::answer::{Answer, Failure};
 use super::cursor::Mark;
 use super::limit::date;
 use super::paging::{Loops, PageRead, Position};
-use super::related::{by_key, told, unfold};
+use super::related::{those_kept, told, unfold, with_parents};
 use super::request::Request;
 use super::stream::{Join, Pages, Parents};
-use super::tagged::Tagged;
 use super::tree::CURSOR;
 use crate::connector::format::{ReadError, Stand};
 use crate::expression::Context;
@@ -329,7 +328,10 @@ impl Walk {
                         bytes.clear();
                         record.fields.write_json(&mut bytes);
                         hasher.update(&bytes);
-                        records.push(resolved(record, tagged.as_deref(), client.settings()));
+                        records.push(match tagged.as_deref() {
+                            Some(tagged) => tagged.resolved(record, client.settings()),
+                            None => Ok(record),
+                        });
                     }
                     Err(error) => {
                         hasher.update(error.to_string().as_bytes());
@@ -342,27 +344,9 @@ impl Walk {
         read.await.map_err(|_| self.fatal("reading a page broke off".to_owned(), None))?
     }
 
-    /// Notes how far the stream was read; a record whose cursor cannot be read is none that can be taken.
-    fn note(&self, records: &mut Page, at: Timestamp) {
-        let Some(cursor) = &self.pages.cursor else { return };
-        let mut highest = None;
-        for entry in records {
-            let Ok(record) = entry else { continue };
-            match cursor.of(record, &self.pages.client) {
-                Ok(seen) if seen > highest => highest = seen,
-                Ok(_) => {}
-                Err(message) => {
-                    let message = format!("{message} (the stream's `cursor`)");
-                    *entry = Err(ReadError::Record { place: record.place.clone(), message });
-                }
-            }
-        }
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(highest, at);
-    }
-
     /// Records with what belongs to them, of a page that was asked for at this instant.
     async fn completed(&self, mut records: Page, at: Timestamp) -> Result<Page, ReadError> {
-        let Pages { unfold: field, joins, parents, .. } = &*self.pages;
+        let Pages { unfold: field, cursor, joins, parents, kept, .. } = &*self.pages;
         let filled = |field: &str| {
             let parent = parents.iter().filter_map(|parents| parents.plan.into.as_deref());
             joins.iter().map(|join| &*join.plan.into).chain(parent).any(|into| into == field)
@@ -375,8 +359,17 @@ impl Walk {
         if let Some(field) = early {
             records = unfold(field, records);
         }
-        records = self.kept(self.with_parents(records)?);
-        self.note(&mut records, at);
+        if let (Some(Parents { plan, .. }), Value::List(asked)) = (parents, &self.parents) {
+            let filled = with_parents(plan, asked, records, &self.pages.client);
+            records = filled.map_err(|message| self.fatal(message, None))?;
+        }
+        if let Some(condition) = kept {
+            records = those_kept(condition, records, &self.pages.client);
+        }
+        if let Some(cursor) = cursor {
+            let highest = cursor.highest(&mut records, &self.pages.client);
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(highest, at);
+        }
         for join in joins {
             records = self.joined(join, records).await?;
         }
@@ -384,58 +377,6 @@ impl Walk {
             Some(field) => unfold(field, records),
             None => records,
         })
-    }
-
-    /// Records with the record that each was asked for about.
-    fn with_parents(&self, records: Page) -> Result<Page, ReadError> {
-        let Some(Parents { plan, .. }) = &self.pages.parents else { return Ok(records) };
-        let (Some(into), Value::List(parents)) = (&plan.into, &self.parents) else { return Ok(records) };
-        let client = &self.pages.client;
-        let maps = parents.iter().filter_map(|parent| match parent {
-            Value::Map(map) => Some(map),
-            _ => None,
-        });
-        let keys = match &plan.on {
-            Some((key, _)) => by_key(key, maps, client).map_err(|message| self.fatal(message, None))?,
-            None => HashMap::new(),
-        };
-        let with_parent = |record: Record| {
-            let Record { fields, place } = record;
-            let mut map = fields.into_map();
-            let parent = match &plan.on {
-                None => parents.first(),
-                Some((_, by)) => match told(by, &map, client) {
-                    Ok(told) => told.and_then(|told| parents.get(*keys.get(&told)?)),
-                    Err(message) => return Err(ReadError::Record { place, message }),
-                },
-            };
-            map.set(into, parent.cloned().unwrap_or_default());
-            Ok(Record { fields: map.into(), place })
-        };
-        Ok(records.into_iter().map(|record| record.and_then(with_parent)).collect())
-    }
-
-    /// The records that are not left out.
-    fn kept(&self, records: Page) -> Page {
-        let Some(condition) = &self.pages.kept else { return records };
-        let client = &self.pages.client;
-        let names = [("settings", client.settings())];
-        let judged = records.into_iter().filter_map(|record| {
-            let Record { fields, place } = match record {
-                Ok(record) => record,
-                Err(error) => return Some(Err(error)),
-            };
-            let context = Context { record: fields.borrowed(), names: &names, zone: client.zone() };
-            match condition.condition(&context) {
-                Ok(true) => Some(Ok(Record { fields, place })),
-                Ok(false) => None,
-                Err(error) => {
-                    let message = format!("{error} (the stream's `where`)");
-                    Some(Err(ReadError::Record { place, message }))
-                }
-            }
-        });
-        judged.collect()
     }
 
     /// Records with those of another stream that belong to them.
@@ -540,16 +481,6 @@ impl Walk {
 
     fn fatal(&self, message: String, hint: Option<&str>) -> ReadError {
         fatal(&self.pages, self.taken, message, hint)
-    }
-}
-
-/// A record with its tagged objects made into values.
-fn resolved(record: Record, tagged: Option<&Tagged>, settings: &Value) -> Result<Record, ReadError> {
-    let Some(tagged) = tagged else { return Ok(record) };
-    let Record { fields, place } = record;
-    match tagged.resolve(fields.into_map(), settings) {
-        Ok(map) => Ok(Record { fields: map.into(), place }),
-        Err(message) => Err(ReadError::Record { place, message }),
     }
 }
 

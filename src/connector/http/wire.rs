@@ -14,13 +14,16 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::answer::{Answer, Failure};
 use super::budget::Urgency;
-use super::limit::Limit;
+use super::limit::{Limit, NoTurn};
 use super::request::Request;
 use super::traffic::{Exchange, Traffic};
 use super::vault::{Proof, Vault};
 use crate::connector::format::LONGEST_DOCUMENT;
 use crate::connector::keep::Keep;
 use crate::record::Value;
+
+/// When it is worth trying again where what processes share cannot be read.
+const UNKEPT: Duration = Duration::from_secs(10);
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy)]
@@ -166,10 +169,17 @@ impl Wire {
         if let Some((_, body)) = &request.body {
             builder = builder.body(body.clone());
         }
-        let mut turn = self.parts.limit.turn(urgency).await.map_err(|wait| {
-            let wait = Duration::from_secs(wait.as_secs());
-            let reason = format!("the system allows no more requests for now; the next one may be sent in {wait:?}");
-            Failure::Limited { reason, after: Some(wait) }
+        let mut turn = self.parts.limit.turn(urgency, &self.keep).await.map_err(|reason| match reason {
+            NoTurn::For(wait) => {
+                let wait = Duration::from_secs(wait.as_secs());
+                let reason =
+                    format!("the system allows no more requests for now; the next one may be sent in {wait:?}");
+                Failure::Limited { reason, after: Some(wait) }
+            }
+            NoTurn::Unkept(error) => Failure::Limited {
+                reason: format!("whether the limit allows a request cannot be told: {error}; look at the store"),
+                after: Some(UNKEPT),
+            },
         })?;
         let mut response = builder.headers(headers).send().await.map_err(|error| self.broken(request, &error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));

@@ -176,6 +176,8 @@ pub(crate) struct Memory {
     saving: Mutex<Saving>,
     /// A process has died.
     died: tokio::sync::Notify,
+    /// Something was saved.
+    saved: tokio::sync::Notify,
 }
 
 impl Memory {
@@ -191,6 +193,13 @@ impl Memory {
     /// Waits until a process has died.
     pub(crate) async fn died(&self) {
         self.died.notified().await;
+    }
+
+    /// Waits until something is kept that has this text in it.
+    pub(crate) async fn holds(&self, text: &str) {
+        while !String::from_utf8_lossy(&self.bytes()).contains(text) {
+            self.saved.notified().await;
+        }
     }
 
     /// All that is kept.
@@ -224,6 +233,7 @@ impl Keeper for Memory {
             return Ok(false);
         }
         values.insert(key, (value.to_vec(), over.unwrap_or(0) + 1));
+        self.saved.notify_one();
         Ok(true)
     }
 }

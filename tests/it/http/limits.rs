@@ -11,7 +11,8 @@ use tradebridge::record::Map;
 use super::server::{Reply, Server};
 use super::system::{System, says};
 
-fn limited(limit: &str, action: bool) -> String {
+/// A manifest of pages within a limit, with or without an action.
+pub(crate) fn limited(limit: &str, action: bool) -> String {
     let action = if action {
         r#"
 [action.order]
@@ -30,7 +31,7 @@ find = { request = { path = "orders" }, gives = { number = "answer.number" } }
 }
 
 /// The most requests that arrived within any span of so long.
-fn most_within(span: Duration, arrived: &[Instant]) -> usize {
+pub(crate) fn most_within(span: Duration, arrived: &[Instant]) -> usize {
     let within = |from: &Instant| arrived.iter().filter(|at| **at >= *from && **at - *from < span).count();
     arrived.iter().map(within).max().unwrap_or(0)
 }

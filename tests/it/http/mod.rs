@@ -16,6 +16,7 @@ mod pulls;
 mod recording;
 mod requests;
 mod server;
+mod shared_limits;
 mod since;
 mod system;
 mod table;
