@@ -12,6 +12,8 @@ CREATE TABLE orders (
     body_hash       BYTEA NOT NULL,
     idempotency_key TEXT COLLATE "C",
     state           TEXT COLLATE "C" NOT NULL,
+    -- The lease of the process that is sending it.
+    holder          TEXT COLLATE "C",
     previous        TEXT COLLATE "C",
     generation      BIGINT NOT NULL,
     attempt         BIGINT NOT NULL,
