@@ -14,11 +14,11 @@ use crate::queue::rabbit::topology::Condition;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BrokerCommand {
-    /// Check that the exchanges and queues are there, of the right kind; nothing is changed.
+    /// Check that the queues are there, of the right kind; nothing is changed.
     Check,
-    /// Declare the exchanges and queues that are missing.
+    /// Declare the queues that are missing.
     Declare {
-        /// An exchange or queue to be removed first, with its messages: orders are published to it again from the store.
+        /// A queue to be removed first, with its messages: orders are published to it again from the store.
         #[arg(long, value_name = "NAME")]
         replace: Vec<String>,
     },
@@ -43,7 +43,7 @@ pub(super) async fn run(command: &BrokerCommand, context: &Context) -> Answered 
     let found = found.map_err(|error| Failure::failed(error.to_string()))?;
     context.output.say(&found, |page| {
         page.line(format!("{}: {}", found.broker, found.version));
-        let mut table = Table::new(&["part", "kind", "condition", "waiting", "consumers"]);
+        let mut table = Table::new(&["queue", "condition", "waiting", "consumers"]);
         for part in &found.parts {
             let (tone, word) = match part.condition {
                 Condition::Good => (Tone::Good, "good"),
@@ -54,7 +54,6 @@ pub(super) async fn run(command: &BrokerCommand, context: &Context) -> Answered 
             let count = |count: Option<u32>| count.map_or_else(String::new, |count| count.to_string());
             table.row([
                 Cell::from(&part.name),
-                Cell::from(&part.kind),
                 Cell::toned(tone, word),
                 Cell::from(count(part.messages)),
                 Cell::from(count(part.consumers)),

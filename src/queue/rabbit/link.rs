@@ -113,7 +113,7 @@ impl Session {
     /// What is missing or otherwise than it must be: of one part, or the first.
     pub fn fault(&self, part: Option<&str>) -> Option<QueueError> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.iter().find(|(wanted, _)| part.is_none_or(|part| part == wanted.name())).map(|(_, fault)| fault.clone())
+        faults.iter().find(|(wanted, _)| part.is_none_or(|part| part == wanted.name)).map(|(_, fault)| fault.clone())
     }
 
     /// Sees to it that these are there, and remembers which are not.
@@ -125,7 +125,7 @@ impl Session {
                 tracing::warn!(part = part.name, "{}", part.message.as_deref().unwrap_or_default());
             }
             if let Err(fault) = super::good(part) {
-                if self.fault(Some(wanted.name())).is_none() {
+                if self.fault(Some(&wanted.name)).is_none() {
                     tracing::error!("{fault}");
                 }
                 faults.push((wanted, fault));

@@ -111,8 +111,7 @@ impl Rabbit {
 
     /// Sees to it that a connection's queue is there, as it must be.
     async fn declare(&self, session: &Session, connection: &str) -> Result<(), QueueError> {
-        let wanted = topology::Wanted::Queue { name: topology::work(connection), dead_letters: true };
-        good(wanted.declare(&session.connection).await?)
+        good(topology::Wanted::of_work(connection).declare(&session.connection).await?)
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Survey {
     pub broker: String,
     /// Its product and version.
     pub version: String,
-    /// The parts of the topology.
+    /// The queues.
     pub parts: Vec<Part>,
 }
 
@@ -27,7 +27,7 @@ pub struct Survey {
 pub enum Task {
     /// Nothing.
     Check,
-    /// What is missing is declared; these queues and exchanges are removed and declared anew.
+    /// What is missing is declared; these queues are removed and declared anew.
     Declare {
         /// Their names.
         replace: Vec<String>,
@@ -47,9 +47,9 @@ pub async fn survey(
     let address = Arc::new(Address::new(settings, url)?);
     let wanted = topology::wanted(connections);
     if let Task::Declare { replace } = task
-        && let Some(unknown) = replace.iter().find(|name| wanted.iter().all(|wanted| wanted.name() != *name))
+        && let Some(unknown) = replace.iter().find(|name| wanted.iter().all(|wanted| wanted.name != **name))
     {
-        let names: Vec<&str> = wanted.iter().map(topology::Wanted::name).collect();
+        let names: Vec<&str> = wanted.iter().map(|wanted| wanted.name.as_str()).collect();
         let message = format!("it is no part of the topology, which has {}", names.join(", "));
         return Err(QueueError::Topology { name: unknown.clone(), message });
     }
@@ -59,7 +59,7 @@ pub async fn survey(
     for wanted in &wanted {
         parts.push(match task {
             Task::Check => wanted.check(&connection).await?,
-            Task::Declare { replace } if replace.iter().any(|name| name == wanted.name()) => {
+            Task::Declare { replace } if replace.contains(&wanted.name) => {
                 wanted.replace(&connection).await?
             }
             Task::Declare { .. } => wanted.declare(&connection).await?,

@@ -1,46 +1,34 @@
-//! What must be there in the broker: exchanges and queues, of which kind and with which arguments; declaring and checking
-//! them.
+//! What must be there in the broker: queues, of which kind and with which arguments; declaring and checking them.
 //!
 //! Written for RabbitMQ 3.10 to 4.x. Quorum queues: <https://www.rabbitmq.com/docs/quorum-queues>. Nothing rests on how
 //! often a message was delivered, which versions count differently: attempts are counted in the store.
 //!
 //! What does not live here: the connection itself (`link`).
 
-use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ErrorKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::QueueError;
 use super::in_time;
 
-/// The exchange that changes and order events are published to.
-pub const EVENTS: &str = "tradebridge.events";
-
-/// The queue in which shops put orders.
-pub const INTAKE: &str = "tradebridge.orders.in";
-
-/// The queue of what cannot be read, or was delivered too often.
+/// The queue of what was delivered too often.
 pub const DEAD: &str = "tradebridge.dead";
 
 /// How often a message is delivered again whose consumer vanished, before it goes to the dead letters: a message that
 /// ends every process that reads it must not do so for ever.
 const DELIVERIES: i64 = 20;
 
-/// What must be there.
+/// A quorum queue that must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
-    /// A durable exchange of topics.
-    Exchange(&'static str),
-    /// A quorum queue.
-    Queue {
-        /// Its name.
-        name: String,
-        /// Whether what cannot be dealt with goes from it to the dead letters.
-        dead_letters: bool,
-    },
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// Whether what was delivered too often goes from it to the dead letters.
+    dead_letters: bool,
 }
 
 /// How a part of the topology is.
@@ -62,8 +50,6 @@ pub enum Condition {
 pub struct Part {
     /// Its name.
     pub name: String,
-    /// `exchange` or `queue`.
-    pub kind: String,
     /// How it is.
     pub condition: Condition,
     /// What is wrong, in the broker's words, and what to do.
@@ -81,29 +67,15 @@ pub fn work(connection: &str) -> String {
 
 /// All that must be there for these connections; the target of dead letters before what leads to it.
 pub fn wanted(connections: &[String]) -> Vec<Wanted> {
-    let mut wanted = vec![
-        Wanted::Exchange(EVENTS),
-        Wanted::Queue { name: DEAD.to_owned(), dead_letters: false },
-        Wanted::Queue { name: INTAKE.to_owned(), dead_letters: true },
-    ];
-    wanted.extend(connections.iter().map(|connection| Wanted::Queue { name: work(connection), dead_letters: true }));
+    let mut wanted = vec![Wanted { name: DEAD.to_owned(), dead_letters: false }];
+    wanted.extend(connections.iter().map(|connection| Wanted::of_work(connection)));
     wanted
 }
 
 impl Wanted {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Exchange(name) => name,
-            Self::Queue { name, .. } => name,
-        }
-    }
-
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Exchange(_) => "exchange",
-            Self::Queue { .. } => "queue",
-        }
+    /// The queue of a connection's work.
+    pub fn of_work(connection: &str) -> Self {
+        Self { name: work(connection), dead_letters: true }
     }
 
     /// Declares it where it is missing, and finds out how it is.
@@ -122,7 +94,7 @@ impl Wanted {
                 Ok(Part { message: Some(message), ..part })
             }
             Err(refused) => Ok(self.wrong(&refused.words)),
-            Ok(counts) => Ok(self.part(Condition::Good, None, counts)),
+            Ok(counts) => Ok(self.part(Condition::Good, None, Some(counts))),
         }
     }
 
@@ -143,16 +115,8 @@ impl Wanted {
     /// Where the broker does not answer, or refuses.
     pub async fn replace(&self, connection: &Connection) -> Result<Part, QueueError> {
         let channel = channel(connection).await?;
-        let name = ShortString::try_new(self.name()).map_err(QueueError::other)?;
-        let removed = match self {
-            Self::Exchange(_) => {
-                in_time("removing an exchange", channel.exchange_delete(name, ExchangeDeleteOptions::default())).await
-            }
-            Self::Queue { .. } => {
-                in_time("removing a queue", channel.queue_delete(name, QueueDeleteOptions::default())).await.map(|_| ())
-            }
-        };
-        removed?;
+        let name = ShortString::try_new(self.name.as_str()).map_err(QueueError::other)?;
+        in_time("removing a queue", channel.queue_delete(name, QueueDeleteOptions::default())).await?;
         close(&channel).await;
         self.declare(connection).await
     }
@@ -160,7 +124,7 @@ impl Wanted {
     /// Whether it is there.
     async fn look(&self, connection: &Connection) -> Result<Part, QueueError> {
         Ok(match self.ask(connection, true).await? {
-            Ok(counts) => self.part(Condition::Unseen, None, counts),
+            Ok(counts) => self.part(Condition::Unseen, None, Some(counts)),
             Err(Refused { access: true, words }) => self.part(Condition::Unseen, Some(words), None),
             Err(_) => {
                 let message = "it is missing; `tradebridge broker declare` makes it".to_owned();
@@ -170,29 +134,17 @@ impl Wanted {
     }
 
     /// Asks for it, on a channel of its own: what is refused ends the channel.
-    async fn ask(
-        &self,
-        connection: &Connection,
-        passive: bool,
-    ) -> Result<Result<Option<(u32, u32)>, Refused>, QueueError> {
+    async fn ask(&self, connection: &Connection, passive: bool) -> Result<Result<(u32, u32), Refused>, QueueError> {
         let channel = channel(connection).await?;
-        let name = ShortString::try_new(self.name()).map_err(QueueError::other)?;
-        let asked = match self {
-            Self::Exchange(_) => {
-                let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
-                let declared = channel.exchange_declare(name, ExchangeKind::Topic, options, FieldTable::default());
-                timely(declared).await?.map(|()| None)
-            }
-            Self::Queue { dead_letters, .. } => {
-                let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
-                let declared = channel.queue_declare(name, options, arguments(*dead_letters));
-                timely(declared).await?.map(|queue| Some((queue.message_count(), queue.consumer_count())))
-            }
-        };
+        let name = ShortString::try_new(self.name.as_str()).map_err(QueueError::other)?;
+        let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
+        let declared = channel.queue_declare(name, options, arguments(self.dead_letters));
+        let asked =
+            tokio::time::timeout(super::PATIENCE, declared).await.map_err(|_| QueueError::late("a declaration"))?;
         match asked {
-            Ok(counts) => {
+            Ok(queue) => {
                 close(&channel).await;
-                Ok(Ok(counts))
+                Ok(Ok((queue.message_count(), queue.consumer_count())))
             }
             Err(error) => match Refused::of(&error) {
                 Some(refused) => Ok(Err(refused)),
@@ -205,15 +157,14 @@ impl Wanted {
         let message = format!(
             "it is otherwise than it must be ({words}); `tradebridge broker declare --replace {}` removes it and makes it \
              anew, orders are published to it again from the store",
-            self.name()
+            self.name.as_str()
         );
         self.part(Condition::Wrong, Some(message), None)
     }
 
     fn part(&self, condition: Condition, message: Option<String>, counts: Option<(u32, u32)>) -> Part {
         Part {
-            name: self.name().to_owned(),
-            kind: self.kind().to_owned(),
+            name: self.name.clone(),
             condition,
             message,
             messages: counts.map(|(messages, _)| messages),
@@ -264,9 +215,4 @@ pub(super) async fn close(channel: &Channel) {
     if let Err(error) = in_time("closing a channel", channel.close(200, "done".into())).await {
         tracing::debug!(%error, "a channel could not be closed in order");
     }
-}
-
-/// What the broker answers, within the time that it has.
-async fn timely<T>(asked: impl Future<Output = lapin::Result<T>>) -> Result<lapin::Result<T>, QueueError> {
-    tokio::time::timeout(super::PATIENCE, asked).await.map_err(|_| QueueError::late("a declaration"))
 }
