@@ -102,6 +102,8 @@ async fn what_is_no_broker_is_told_so() {
     let port = server.local_addr().unwrap().port();
     let answering = tokio::spawn(async move {
         let (mut stream, _) = server.accept().await.unwrap();
+        // What is not read would end the connection before its answer has arrived.
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut [0; 8]).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     });
     let file = directory.path().join("c.toml");

@@ -18,29 +18,35 @@ const LONGEST: usize = 64 << 10;
 
 /// What a broker says of itself.
 pub(super) async fn version(address: &Address) -> Result<String, QueueError> {
-    tokio::time::timeout(PATIENCE, read(address)).await.map_err(|_| QueueError::late("the broker's greeting"))?
-}
-
-async fn read(address: &Address) -> Result<String, QueueError> {
-    let runtime = lapin::runtime::default_runtime().map_err(QueueError::other)?;
-    let (uri, tls) = (address.uri(), address.tls());
-    let mut stream = uri.connect_with_config_async(tls.as_ref(), &runtime).await.map_err(QueueError::other)?;
-    stream.write_all(b"AMQP\0\0\x09\x01").await.map_err(QueueError::other)?;
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let read = stream.read(&mut chunk).await.map_err(QueueError::other)?;
-        bytes.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        if let Ok((_, frame)) = parse_frame(bytes.as_slice()) {
-            return told(frame).ok_or_else(|| QueueError::Unavailable(NO_BROKER.to_owned()));
-        }
-        if read == 0 || bytes.len() > LONGEST {
-            return Err(QueueError::Unavailable(NO_BROKER.to_owned()));
-        }
+    let read = tokio::time::timeout(PATIENCE, read(address)).await;
+    match read.map_err(|_| QueueError::late("the broker's greeting"))? {
+        Ok(Some(version)) => Ok(version),
+        Ok(None) => Err(QueueError::Unavailable(format!(
+            "what answers at {address:?} is no RabbitMQ broker; look at host and port"
+        ))),
+        Err(error) => Err(QueueError::Unavailable(format!("{address:?} cannot be reached: {error}"))),
     }
 }
 
-const NO_BROKER: &str = "what answers at its address is no RabbitMQ broker; look at host and port";
+/// Reads the greeting; nothing where what comes is none.
+async fn read(address: &Address) -> std::io::Result<Option<String>> {
+    let runtime = lapin::runtime::default_runtime().map_err(std::io::Error::other)?;
+    let (uri, tls) = (address.uri(), address.tls());
+    let mut stream = uri.connect_with_config_async(tls.as_ref(), &runtime).await?;
+    stream.write_all(b"AMQP\0\0\x09\x01").await?;
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let read = stream.read(&mut chunk).await?;
+        bytes.extend_from_slice(chunk.get(..read).unwrap_or_default());
+        if let Ok((_, frame)) = parse_frame(bytes.as_slice()) {
+            return Ok(told(frame));
+        }
+        if read == 0 || bytes.len() > LONGEST {
+            return Ok(None);
+        }
+    }
+}
 
 fn told(frame: AMQPFrame) -> Option<String> {
     let AMQPFrame::Method(_, AMQPClass::Connection(connection::AMQPMethod::Start(start))) = frame else { return None };

@@ -266,12 +266,7 @@ impl Link {
 
     /// Connects, and sees to it that everything is there.
     async fn open(&self, number: u64, connections: &mut watch::Receiver<Vec<String>>) -> Result<Session, QueueError> {
-        let version = greeting::version(&self.address).await.map_err(|error| match error {
-            QueueError::Unavailable(reason) if !reason.starts_with("what answers") => {
-                QueueError::Unavailable(format!("{:?} cannot be reached: {reason}", self.address))
-            }
-            other => other,
-        })?;
+        let version = greeting::version(&self.address).await?;
         let connection = self.address.connect(self.name).await?;
         let session = Session { connection, number, version, blocked: Mutex::default(), faults: Mutex::default() };
         if self.declares {

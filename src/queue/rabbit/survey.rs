@@ -59,9 +59,7 @@ pub async fn survey(
     for wanted in &wanted {
         parts.push(match task {
             Task::Check => wanted.check(&connection).await?,
-            Task::Declare { replace } if replace.contains(&wanted.name) => {
-                wanted.replace(&connection).await?
-            }
+            Task::Declare { replace } if replace.contains(&wanted.name) => wanted.replace(&connection).await?,
             Task::Declare { .. } => wanted.declare(&connection).await?,
         });
     }
