@@ -21,7 +21,7 @@ const HEARTBEAT: u16 = 10;
 
 /// How long a broker that cannot be reached is left alone, at first and at the longest.
 const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// How often a connection is looked at of which nothing is heard.
 const LOOK: Duration = Duration::from_secs(1);
