@@ -1,4 +1,4 @@
-//! Orders through a RabbitMQ broker to which things happen: it dies and comes back, loses its queues, takes nothing, or
+//! Orders through a RabbitMQ broker to which things happen: it loses its queues, takes nothing, or
 //! holds what is no message.
 
 use super::*;
@@ -63,25 +63,6 @@ async fn what_an_emptied_or_removed_queue_held_is_published_again() {
         accepted_in_time(&bridge, &order).await;
         bridge.stop().await;
     }
-}
-
-#[tokio::test]
-async fn a_killed_broker_loses_nothing_and_orders_are_accepted_while_it_is_away() {
-    if postgres::left_out() {
-        return;
-    }
-    let mut home = Home::on(Peer::own(System::RabbitMq)).await;
-    let (mut bridge, before) = waiting(&home).await;
-    holds(&bridge, 1).await;
-    home.vhost().peer().kill();
-    let meanwhile = bridge.post("erp", "S-3").await;
-    assert_eq!(meanwhile.state, OrderState::Queued);
-    bridge.erp("erp").up.store(true, Ordering::SeqCst);
-    home.vhost().peer().restart();
-    for order in [&before, &meanwhile] {
-        accepted_in_time(&bridge, order).await;
-    }
-    bridge.stop().await;
 }
 
 #[tokio::test]
