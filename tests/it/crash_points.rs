@@ -22,6 +22,7 @@ use tradebridge::sync::{Plan, Puller};
 use crate::crash::rounds;
 use crate::support::gate::{Gate, Moment};
 use crate::support::log::{Kept, log};
+use crate::support::mappings::{CREDIT, PRODUCT};
 use crate::support::postgres::{Server, left_out};
 
 /// Longer than any life here: no lease is renewed, so that lives have the same commits.
@@ -73,26 +74,6 @@ key = "Nr"
 number = "Nr"
 name = "Name"
 groups = "[Channel]"
-"#;
-
-const PRODUCT: &str = r#"
-entity = "product"
-stream = "products"
-key = "Nr"
-[fields]
-number = "Nr"
-"names.en" = "Name"
-"base_unit.code" = "'C62'"
-"#;
-
-const CREDIT: &str = r#"
-entity = "credit"
-stream = "credit"
-key = "Nr"
-[fields]
-customer = "Nr"
-currency = "'EUR'"
-limit = "Limit.decimal()"
 "#;
 
 /// What happens between two looks at the store. A decision is made before the pulls.

@@ -10,6 +10,7 @@ use tradebridge::store::RunState;
 use tradebridge::sync::{Extent, Plan, Pulled, Puller};
 
 use crate::support::conformance;
+use crate::support::mappings::{CREDIT, PRODUCT};
 use crate::support::store::{Engine, TestStore};
 
 conformance!(
@@ -67,26 +68,6 @@ deleted = "Op == 'D'"
 [fields]
 number = "Nr"
 name = "Name"
-"#;
-
-const CREDIT: &str = r#"
-entity = "credit"
-stream = "credit"
-key = "Nr"
-[fields]
-customer = "Nr"
-currency = "'EUR'"
-limit = "Limit.decimal()"
-"#;
-
-const PRODUCT: &str = r#"
-entity = "product"
-stream = "products"
-key = "Nr"
-[fields]
-number = "Nr"
-"names.en" = "Name"
-"base_unit.code" = "'C62'"
 "#;
 
 struct Bridge {

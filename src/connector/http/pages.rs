@@ -20,58 +20,76 @@ use crate::record::{Record, Value};
 /// Pages that are fetched ahead of the one whose records are taken.
 const AHEAD: usize = 2;
 
-/// Reads the records of a stream's pages, each fetched when its first record is wanted.
-struct SparingReader {
-    runtime: tokio::runtime::Handle,
-    walk: Walk,
-    page: std::vec::IntoIter<Result<Record, ReadError>>,
-    ended: bool,
-}
-
-impl Reader for SparingReader {
-    fn next(&mut self) -> Option<Result<Record, ReadError>> {
-        loop {
-            if let Some(record) = self.page.next() {
-                return Some(record);
-            }
-            if self.ended {
-                return None;
-            }
-            match self.runtime.block_on(self.walk.next()) {
-                Ok(Some(page)) => self.page = page.into_iter(),
-                Ok(None) => self.ended = true,
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-    }
-}
-
 /// Says, after the end, how far a stream was read.
 pub type Watermark = Box<dyn FnOnce() -> Option<Json> + Send>;
 
 /// A page with what is known behind it.
 type Fetched = Result<(Page, Option<Stand>), ReadError>;
 
-/// Reads the records of a stream's pages.
-struct PagesReader {
+/// Where a reader gets its pages.
+trait Source: Send {
+    /// The next page; nothing behind the last, or behind an error.
+    fn next(&mut self) -> Option<Fetched>;
+
+    /// Whether the next page is still to be waited for.
+    fn waits(&self) -> bool;
+}
+
+/// Pages that are fetched ahead.
+struct Ahead {
     pages: mpsc::Receiver<Fetched>,
-    page: std::vec::IntoIter<Result<Record, ReadError>>,
-    /// What is known behind the page in hand.
-    stand: Option<Stand>,
-    ended: bool,
     fetching: JoinHandle<()>,
 }
 
-impl Drop for PagesReader {
+impl Drop for Ahead {
     fn drop(&mut self) {
         self.fetching.abort();
     }
 }
 
-impl Reader for PagesReader {
+impl Source for Ahead {
+    fn next(&mut self) -> Option<Fetched> {
+        self.pages.blocking_recv()
+    }
+
+    fn waits(&self) -> bool {
+        self.pages.is_empty()
+    }
+}
+
+/// Pages that are each fetched when their first record is wanted.
+struct Sparing {
+    runtime: tokio::runtime::Handle,
+    walk: Walk,
+}
+
+impl Source for Sparing {
+    fn next(&mut self) -> Option<Fetched> {
+        let page = self.runtime.block_on(self.walk.next()).transpose()?;
+        Some(page.map(|page| (page, None)))
+    }
+
+    fn waits(&self) -> bool {
+        true
+    }
+}
+
+/// Reads the records of a stream's pages.
+struct PagesReader<S> {
+    source: S,
+    page: std::vec::IntoIter<Result<Record, ReadError>>,
+    /// What is known behind the page in hand.
+    stand: Option<Stand>,
+    ended: bool,
+}
+
+impl<S: Source> PagesReader<S> {
+    fn new(source: S) -> Self {
+        Self { source, page: Vec::new().into_iter(), stand: None, ended: false }
+    }
+}
+
+impl<S: Source> Reader for PagesReader<S> {
     fn next(&mut self) -> Option<Result<Record, ReadError>> {
         loop {
             if let Some(record) = self.page.next() {
@@ -80,7 +98,7 @@ impl Reader for PagesReader {
             if self.ended {
                 return None;
             }
-            match self.pages.blocking_recv() {
+            match self.source.next() {
                 Some(Ok((page, stand))) => (self.page, self.stand) = (page.into_iter(), stand),
                 Some(Err(error)) => {
                     self.ended = true;
@@ -95,7 +113,7 @@ impl Reader for PagesReader {
         match &self.stand {
             None => Reached::Anywhere,
             Some(_) if self.page.len() > 0 => Reached::Within,
-            Some(stand) => Reached::Between { stand: stand.clone(), waits: self.pages.is_empty() },
+            Some(stand) => Reached::Between { stand: stand.clone(), waits: self.source.waits() },
         }
     }
 }
@@ -128,7 +146,7 @@ impl Pages {
                 }
             }
         });
-        let reader = PagesReader { pages, page: Vec::new().into_iter(), stand: None, ended: false, fetching };
+        let reader = PagesReader::new(Ahead { pages, fetching });
         let pages = Arc::clone(self);
         let watermark = move || {
             let mark = *seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,8 +165,7 @@ impl Pages {
         after: Option<&Json>,
     ) -> Result<Box<dyn Reader>, String> {
         let (walk, _) = self.walk(after)?;
-        let page = Vec::new().into_iter();
-        Ok(self.grouped(Box::new(SparingReader { runtime: runtime.clone(), walk, page, ended: false })))
+        Ok(self.grouped(Box::new(PagesReader::new(Sparing { runtime: runtime.clone(), walk }))))
     }
 
     fn grouped(&self, reader: Box<dyn Reader>) -> Box<dyn Reader> {

@@ -61,8 +61,14 @@ impl Rabbit {
         })
     }
 
-    /// Publishes on the channel of the session, which is made where there is none.
-    async fn publish_on(&self, session: &Session, connection: &str, messages: &[Message]) -> Result<usize, QueueError> {
+    /// Publishes on the channel of the session, which is made where there is none. Says how many from the first on are
+    /// confirmed, and whether their queue was missing; then it is made.
+    async fn publish_on(
+        &self,
+        session: &Session,
+        connection: &str,
+        messages: &[Message],
+    ) -> Result<(usize, bool), QueueError> {
         let mut held = self.channel.lock().await;
         let usable = |(number, channel): &(u64, Channel)| *number == session.number && channel.status().connected();
         let channel = if let Some((_, channel)) = held.take().filter(usable) {
@@ -88,25 +94,19 @@ impl Rabbit {
         }
         let confirms =
             tokio::time::timeout(PATIENCE, join_all(sent)).await.map_err(|_| QueueError::late("a confirm"))?;
-        let mut confirmed = 0;
-        let mut refused = None;
-        for confirm in confirms {
-            match confirm.map_err(QueueError::other)? {
-                // Only what is confirmed from the first message on counts; what comes after is published twice at worst.
-                Confirmation::Ack(None) if refused.is_none() => confirmed += 1,
-                Confirmation::Ack(None) | Confirmation::NotRequested => {}
-                Confirmation::Ack(Some(_)) => refused = refused.or(Some(true)),
-                Confirmation::Nack(_) => refused = refused.or(Some(false)),
-            }
-        }
+        let confirms: Vec<Confirmation> =
+            confirms.into_iter().collect::<lapin::Result<_>>().map_err(QueueError::other)?;
         *held = Some((session.number, channel));
         drop(held);
-        // The queue is gone.
-        if refused == Some(true) {
+        // Only what is confirmed from the first message on counts; what comes after is published twice at worst.
+        let confirmed = confirms.iter().take_while(|confirm| matches!(confirm, Confirmation::Ack(None))).count();
+        // What comes back found no queue.
+        let missing = matches!(confirms.get(confirmed), Some(Confirmation::Ack(Some(_))));
+        if missing {
             tracing::warn!(queue = queue.as_str(), "the queue was missing; it is made anew");
             self.declare(session, connection).await?;
         }
-        Ok(confirmed)
+        Ok((confirmed, missing))
     }
 
     /// Sees to it that a connection's queue is there, as it must be.
@@ -153,12 +153,12 @@ impl Queue for Rabbit {
             return Err(fault);
         }
         // After a failure the channel's confirms are not known: `held` is left empty, and the next one begins anew.
-        let confirmed = self.publish_on(&session, connection, messages).await?;
-        if confirmed > 0 {
+        let (confirmed, missing) = self.publish_on(&session, connection, messages).await?;
+        if confirmed > 0 || !missing {
             return Ok(confirmed);
         }
-        // Its queue may have been missing, and is there now.
-        self.publish_on(&session, connection, messages).await
+        // The queue is there now.
+        Ok(self.publish_on(&session, connection, messages).await?.0)
     }
 
     async fn consume(&self, connection: &str, prefetch: usize) -> Result<Box<dyn Consumer>, QueueError> {

@@ -5,6 +5,7 @@ pub(crate) mod broker;
 pub(crate) mod export;
 pub(crate) mod gate;
 pub(crate) mod log;
+pub(crate) mod mappings;
 pub(crate) mod peers;
 pub(crate) mod postgres;
 pub(crate) mod store;
