@@ -1,6 +1,6 @@
 """Loads a table of price agreements into PostgreSQL with dlt, twice; called by compare.sh.
 
-Usage: compare.py FILE DATABASE_URL ROWS. Prints rows per second: the pipeline's of the full load and of the reload, then
+Usage: table.py FILE DATABASE_URL ROWS. Prints rows per second: the pipeline's of the full load and of the reload, then
 those of the whole processes, each by the faster of dlt's two ways into PostgreSQL: COPY of CSV, and ADBC. Each load is a
 process of its own, as a nightly pull is.
 """
@@ -8,7 +8,6 @@ process of its own, as a nightly pull is.
 import subprocess
 import sys
 import time
-from urllib.parse import urlsplit, urlunsplit
 
 # dlt's names of its ways: CSV by COPY, Parquet by ADBC.
 WAYS = ["csv", "parquet"]
@@ -19,20 +18,13 @@ TEXTS = [
 ]
 
 
-def with_password(database):
-    """dlt insists on a password; a server that trusts this machine does not look at it."""
-    address = urlsplit(database)
-    if address.password is not None:
-        return database
-    host = address.netloc.rpartition("@")[2]
-    return urlunsplit(address._replace(netloc=f"{address.username or 'postgres'}:none@{host}"))
-
-
 def load(path, database, rows, way):
     """One load; prints the seconds of the pipeline."""
     import dlt
     import pyarrow as pa
     import pyarrow.csv as csv
+
+    import dlt_server
 
     types = {name: pa.string() for name in TEXTS} | {"Waarde": pa.decimal128(18, 4)}
 
@@ -48,17 +40,10 @@ def load(path, database, rows, way):
             yield pa.Table.from_batches([batch])
 
     begun = time.monotonic()
-    pipeline = dlt.pipeline(
-        f"by_{way}",
-        destination=dlt.destinations.postgres(credentials=with_password(database)),
-        dataset_name=f"by_{way}",
-    )
+    pipeline = dlt_server.pipeline(f"by_{way}", database)
     pipeline.run(agreements(), loader_file_format=way).raise_on_failed_jobs()
     print(time.monotonic() - begun)
-    with pipeline.sql_client() as client, client.execute_query("SELECT count(*) FROM price_agreement") as cursor:
-        found = cursor.fetchone()[0]
-    if found != rows:
-        sys.exit(f"dlt has {found} rows instead of {rows}")
+    dlt_server.expect(pipeline, rows)
 
 
 def main():
