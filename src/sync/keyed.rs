@@ -107,7 +107,12 @@ impl<'a> Keyer<'a> {
             let (stand, is_full) = match reader.reached() {
                 Reached::Anywhere => (None, read == rows),
                 Reached::Within => (None, read >= MOST_CHUNKS.saturating_mul(rows)),
-                Reached::Between { stand, waits } => (Some(stand), waits || read >= rows),
+                // A source that takes its time keeps nobody waiting for what was read; while earlier chunks are under
+                // way, nobody waits, and fewer and larger ones cost fewer commits.
+                Reached::Between { stand, waits } => {
+                    let idle = chunks.capacity() == chunks.max_capacity();
+                    (Some(stand), waits && idle || read >= rows)
+                }
             };
             chunk.stand = stand;
             if is_full && !send(&mut chunk) {
