@@ -10,7 +10,7 @@ use lapin::{Acker, Channel};
 
 use super::super::{Consumer, Delivery, QueueError, Unreadable};
 use super::link::Session;
-use super::{in_time, topology};
+use super::{PATIENCE, in_time, topology};
 
 /// A consumer of one queue. What it has not acknowledged when it is dropped is delivered again.
 pub(super) struct RabbitConsumer {
@@ -26,9 +26,10 @@ impl RabbitConsumer {
         let channel = topology::channel(&session.connection).await?;
         let prefetch = u16::try_from(prefetch.max(1)).unwrap_or(u16::MAX);
         in_time("setting the prefetch", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
-        let queue = ShortString::try_new(queue).map_err(QueueError::other)?;
-        let consume = channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
-        let deliveries = in_time("beginning to consume", consume).await?;
+        let name = ShortString::try_new(queue).map_err(QueueError::other)?;
+        let consume = channel.basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default());
+        let begun = tokio::time::timeout(PATIENCE, consume).await.map_err(|_| topology::silent(queue))?;
+        let deliveries = begun.map_err(QueueError::other)?;
         Ok(Self { deliveries, unacknowledged: HashMap::new(), _channel: channel })
     }
 }

@@ -173,6 +173,17 @@ impl Wanted {
     }
 }
 
+/// A queue that is there and for which the broker does not answer. Its members are written down some seconds after it was
+/// made: a broker that is killed before knows the queue and not who leads it, for ever.
+pub(super) fn silent(name: &str) -> QueueError {
+    let message = format!(
+        "it is there, and the broker does not answer for it: too few of its nodes are up, or it lost its leader, as when the \
+         broker is killed right after the queue was made. Where all nodes are up, `tradebridge broker declare --replace \
+         {name}` removes it and makes it anew, orders are published to it again from the store"
+    );
+    QueueError::Topology { name: name.to_owned(), message }
+}
+
 /// What the broker said no to.
 struct Refused {
     /// The user may not.

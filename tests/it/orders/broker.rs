@@ -1,4 +1,4 @@
-//! Orders through a RabbitMQ broker to which things happen: it loses its queues, takes nothing, or
+//! Orders through a RabbitMQ broker to which things happen: it dies and comes back, loses its queues, takes nothing, or
 //! holds what is no message.
 
 use super::*;
@@ -63,6 +63,53 @@ async fn what_an_emptied_or_removed_queue_held_is_published_again() {
         accepted_in_time(&bridge, &order).await;
         bridge.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_killed_broker_loses_nothing_and_orders_are_accepted_while_it_is_away() {
+    if postgres::left_out() {
+        return;
+    }
+    let mut home = Home::on(Peer::own(System::RabbitMq)).await;
+    let (mut bridge, before) = waiting(&home).await;
+    holds(&bridge, 1).await;
+    // The broker writes down by and by who leads a queue that was made.
+    home.vhost().ctl(&["eval", "[ok = dets:sync(Table) || Table <- dets:all()]."]);
+    home.vhost().peer().kill();
+    let meanwhile = bridge.post("erp", "S-3").await;
+    assert_eq!(meanwhile.state, OrderState::Queued);
+    bridge.erp("erp").up.store(true, Ordering::SeqCst);
+    home.vhost().peer().restart();
+    for order in [&before, &meanwhile] {
+        accepted_in_time(&bridge, order).await;
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_does_not_answer_is_named_with_what_mends_it() {
+    if postgres::left_out() {
+        return;
+    }
+    let mut home = Home::on(Peer::own(System::RabbitMq)).await;
+    let vhost = home.vhost();
+    let queue = Arc::new(home::rabbit(vhost, Arc::default()));
+    let (stop, stopped) = watch::channel(false);
+    let (_connections, connections) = watch::channel(vec!["erp".to_owned()]);
+    let running = tokio::spawn({
+        let queue = Arc::clone(&queue);
+        async move { queue.run(connections, stopped).await }
+    });
+    queue.consume("erp", 1).await.unwrap();
+    let leader = format!("{{'{}_{WORK}', node()}}", vhost.name());
+    vhost.ctl(&["eval", &format!("sys:suspend({leader}).")]);
+    let error = queue.consume("erp", 1).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("does not answer for it"), "{error}");
+    assert!(error.contains(&format!("broker declare --replace {WORK}")), "{error}");
+    vhost.ctl(&["eval", &format!("sys:resume({leader}).")]);
+    queue.consume("erp", 1).await.unwrap();
+    stop.send_replace(true);
+    running.await.unwrap();
 }
 
 #[tokio::test]

@@ -45,6 +45,16 @@ impl Vhost {
         format!("amqp://guest@{}/{}", self.address, self.name)
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The broker, where it is the test's own.
+    pub(crate) fn peer(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+
     /// Has the broker's own tool do something, where the broker is the test's own.
     pub(crate) fn ctl(&self, arguments: &[&str]) {
         let done = std::process::Command::new(self.peer.directory().join("ctl")).args(arguments).output().unwrap();
