@@ -1,9 +1,10 @@
-//! The consumer of one connection's work: takes a message, has its order dealt with, and only then acknowledges it. While
-//! the connection cannot be reached it takes none.
+//! The consumer of one connection's work: takes messages, has their orders dealt with side by side, and only then
+//! acknowledges each. While the connection cannot be reached, or a person has told its orders to wait, it takes none.
 //!
-//! What does not live here: what is done about the order (`worker`, `doubt`).
+//! What does not live here: what is done about an order (`worker`, `doubt`).
 
 mod doubt;
+mod hands;
 mod worker;
 
 use std::sync::Arc;
@@ -13,11 +14,14 @@ use tokio::sync::watch;
 
 use super::context::{Context, Pause, Stopped};
 use super::crash::broken_off;
-use crate::queue::{Consumer, QueueError};
+use super::target::Targets;
+use crate::queue::{Consumer, Delivery, QueueError};
+use hands::{Done, Hands};
 use worker::{Line, Worker};
 
-/// Messages a consumer holds.
-const PREFETCH: usize = 8;
+/// Messages a consumer holds for each order that is dealt with at a time: the next ones are there when one is done, and
+/// the others are left to other processes.
+const HELD: usize = 2;
 
 /// How long a queue that fails is left alone.
 const QUEUE_REST: Duration = Duration::from_secs(5);
@@ -28,10 +32,19 @@ enum Turn {
     Down(String),
     /// The queue failed.
     Queue(QueueError),
-    /// The configuration changed.
+    /// Dealing with an order broke off: why.
+    Broken(String),
+    /// The configuration changed, or a person told the orders to wait.
     Again,
     /// The shutdown came.
     Stopped,
+}
+
+/// What a turn of the consumer goes on with.
+enum Next {
+    End(Turn),
+    Done(Done),
+    Delivery(Delivery),
 }
 
 /// Sends one connection's orders.
@@ -54,13 +67,16 @@ impl Sender {
         }
         while !*self.shutdown.borrow() {
             targets.mark_unchanged();
-            if self.context.target(&self.connection).is_none() {
-                return;
+            let Some(target) = self.context.target(&self.connection) else { return };
+            if self.is_told_to_wait() {
+                self.until_resumed(&mut targets).await;
+                continue;
             }
-            let consumer = self.context.queue.consume(&self.connection, PREFETCH).await;
+            let side_by_side = target.concurrency.max(1);
+            let consumer = self.context.queue.consume(&self.connection, HELD * side_by_side).await;
             let turn = match consumer {
                 // The consumer ends with the turn: while the connection is down, no delivery is held.
-                Ok(consumer) => self.turn(consumer, &mut targets).await,
+                Ok(consumer) => self.turn(consumer, side_by_side, &mut targets).await,
                 Err(error) => Turn::Queue(error),
             };
             match turn {
@@ -69,12 +85,27 @@ impl Sender {
                 Turn::Down(reason) => self.wait_for_connection(reason, &mut targets).await,
                 Turn::Queue(error) => {
                     tracing::error!(connection = self.connection, %error, "orders wait");
-                    tokio::select! {
-                        () = self.context.clock.sleep(QUEUE_REST) => {}
-                        _ = self.shutdown.wait_for(|stop| *stop) => return,
+                    self.rest().await;
+                }
+                Turn::Broken(error) => {
+                    tracing::error!(
+                        connection = self.connection,
+                        error,
+                        "dealing with an order broke off; please report it"
+                    );
+                    if self.after_crash().await.is_err() {
+                        return;
                     }
+                    self.rest().await;
                 }
             }
+        }
+    }
+
+    async fn rest(&mut self) {
+        tokio::select! {
+            () = self.context.clock.sleep(QUEUE_REST) => {}
+            _ = self.shutdown.wait_for(|stop| *stop) => {}
         }
     }
 
@@ -93,54 +124,79 @@ impl Sender {
         Ok(())
     }
 
+    /// Has the messages' orders dealt with, so many side by side, until something ends the turn. Then what is in hand is
+    /// done and acknowledged; the other messages go back.
     async fn turn(
         &mut self,
         mut consumer: Box<dyn Consumer>,
-        targets: &mut watch::Receiver<Arc<super::target::Targets>>,
+        side_by_side: usize,
+        targets: &mut watch::Receiver<Arc<Targets>>,
     ) -> Turn {
-        loop {
-            let delivery = tokio::select! {
+        let mut told = self.context.told_to_wait.subscribe();
+        let mut hands = Hands::default();
+        let mut end = loop {
+            let room = hands.busy() < side_by_side && hands.held() < HELD * side_by_side;
+            let next = tokio::select! {
                 biased;
-                _ = self.shutdown.wait_for(|stop| *stop) => return Turn::Stopped,
-                _ = targets.changed() => return Turn::Again,
-                delivery = consumer.next() => match delivery {
-                    Ok(delivery) => delivery,
-                    Err(error) => return Turn::Queue(error),
+                _ = self.shutdown.wait_for(|stop| *stop) => Next::End(Turn::Stopped),
+                _ = targets.changed() => Next::End(Turn::Again),
+                _ = told.wait_for(|told| told.contains_key(&self.connection)) => Next::End(Turn::Again),
+                Some(done) = hands.done() => Next::Done(done),
+                delivery = consumer.next(), if room => match delivery {
+                    Ok(delivery) => Next::Delivery(delivery),
+                    Err(error) => Next::End(Turn::Queue(error)),
                 },
             };
-            let Some(target) = self.context.target(&self.connection) else { return Turn::Again };
-            let dealt = match delivery.message {
-                Ok(message) => self.worker().deal_with(&message, &target).await,
-                Err(unreadable) => self.worker().bury(unreadable).await,
-            };
-            let line = match dealt {
-                Ok(line) => line,
-                Err(Stopped) => return Turn::Stopped,
-            };
-            if let Err(error) = consumer.ack(delivery.tag).await {
-                return Turn::Queue(error);
+            match next {
+                Next::End(turn) => break turn,
+                Next::Done(done) => {
+                    if let Some(turn) = acknowledge(done, consumer.as_mut()).await {
+                        break turn;
+                    }
+                }
+                Next::Delivery(delivery) => match self.context.target(&self.connection) {
+                    Some(target) => hands.take(delivery, self.worker(), target),
+                    None => break Turn::Again,
+                },
             }
-            if let Line::Down(reason) = line {
-                return Turn::Down(reason);
+        };
+        hands.take_no_more();
+        while let Some(done) = hands.done().await {
+            match (acknowledge(done, consumer.as_mut()).await, &end) {
+                (None, _) | (_, Turn::Stopped) | (Some(Turn::Queue(_)), Turn::Queue(_)) => {}
+                (Some(turn), _) => end = turn,
             }
         }
+        end
     }
 
     fn worker(&self) -> Worker {
-        Worker {
-            context: Arc::clone(&self.context),
-            connection: self.connection.clone(),
-            shutdown: self.shutdown.clone(),
+        Worker::new(Arc::clone(&self.context), self.connection.clone(), self.shutdown.clone())
+    }
+
+    fn is_told_to_wait(&self) -> bool {
+        self.context.told_to_wait.borrow().contains_key(&self.connection)
+    }
+
+    /// Waits until a person lets the connection's orders go on, or the configuration changes.
+    async fn until_resumed(&mut self, targets: &mut watch::Receiver<Arc<Targets>>) {
+        let mut told = self.context.told_to_wait.subscribe();
+        if let Some(pause) = told.borrow_and_update().get(&self.connection) {
+            let (who, reason) = (&pause.who, &pause.reason);
+            tracing::warn!(connection = self.connection, who, reason, "the connection is paused: its orders wait");
+        }
+        tokio::select! {
+            _ = self.shutdown.wait_for(|stop| *stop) => {}
+            _ = targets.changed() => {}
+            _ = told.wait_for(|told| !told.contains_key(&self.connection)) => {
+                tracing::info!(connection = self.connection, "the connection is resumed: its orders go on");
+            }
         }
     }
 
     /// Waits until a probe reaches the connection again. Orders keep waiting in store and queue; their attempts are not
     /// used up.
-    async fn wait_for_connection(
-        &mut self,
-        reason: String,
-        targets: &mut watch::Receiver<Arc<super::target::Targets>>,
-    ) {
+    async fn wait_for_connection(&mut self, reason: String, targets: &mut watch::Receiver<Arc<Targets>>) {
         let context = Arc::clone(&self.context);
         tracing::warn!(connection = self.connection, reason, "connection is down: its orders wait until it is back");
         let since = context.clock.now();
@@ -167,5 +223,25 @@ impl Sender {
         }
         context.pause(&self.connection, None);
         context.wake.orders_changed();
+    }
+}
+
+/// Acknowledges the message of an order that is dealt with; says what ends the turn, if anything does.
+async fn acknowledge(done: Done, consumer: &mut dyn Consumer) -> Option<Turn> {
+    let (tag, line) = match done {
+        Done::Dealt { tag, line: Ok(line) } => (tag, line),
+        Done::Dealt { line: Err(Stopped), .. } => return Some(Turn::Stopped),
+        Done::Broken(error) => return Some(Turn::Broken(error)),
+    };
+    // What was not begun is delivered again.
+    if matches!(line, Line::Paused) {
+        return Some(Turn::Again);
+    }
+    if let Err(error) = consumer.ack(tag).await {
+        return Some(Turn::Queue(error));
+    }
+    match line {
+        Line::Down(reason) => Some(Turn::Down(reason)),
+        Line::Up | Line::Paused => None,
     }
 }

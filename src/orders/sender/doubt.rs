@@ -1,8 +1,6 @@
 //! Orders of which nobody can tell whether the ERP has them: searched, and handed over again only where that is proven to
 //! be harmless.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::worker::{Line, Worker};
@@ -23,9 +21,8 @@ impl Worker {
         target: &Target,
         refusal: &str,
     ) -> Result<Line, Stopped> {
-        let clock = Arc::clone(&self.context.clock);
-        let now = clock.now();
-        match target.find(order, clock.as_ref()).await {
+        let now = self.context.clock.now();
+        match self.find(order, target).await {
             Found::Accepted { number } => {
                 let cause = format!("the ERP has it under {number}, from an earlier attempt");
                 self.commit(order, &[(Event::Accepted, &cause)], |a| a.erp_number = Some(number.clone())).await?;
@@ -81,9 +78,8 @@ impl Worker {
         target: &Target,
         class: CreateClass,
     ) -> Result<Line, Stopped> {
-        let clock = Arc::clone(&self.context.clock);
-        let found = target.find(order, clock.as_ref()).await;
-        let now = clock.now();
+        let found = self.find(order, target).await;
+        let now = self.context.clock.now();
         let answered = order.previous == Some(OrderState::Rejected);
         match found {
             Found::Accepted { number } => {

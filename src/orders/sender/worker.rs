@@ -10,14 +10,16 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::connector::{CreateClass, Created};
+use crate::connector::{CreateClass, Created, Found, Trail};
 use crate::orders::context::{Context, Stopped, WHO};
 use crate::orders::presence::Present;
 use crate::orders::state::Event;
 use crate::orders::target::Target;
 use crate::queue::Unreadable;
 use crate::queue::clock::after;
-use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoreError, StoredOrder};
+use crate::store::{
+    Advance, AttemptCount, CallKind, DeadLetter, Message, OrderCall, OrderState, StoreError, StoredOrder,
+};
 use crate::telemetry::{self, event::OrderAttempted};
 
 /// Whether the connection works.
@@ -25,16 +27,24 @@ pub(super) enum Line {
     Up,
     /// It cannot be reached: why.
     Down(String),
+    /// A person has told its orders to wait; nothing was begun.
+    Paused,
 }
 
-/// Deals with orders of one connection, one at a time.
+/// Deals with one order of a connection.
 pub(super) struct Worker {
-    pub context: Arc<Context>,
-    pub connection: String,
-    pub shutdown: watch::Receiver<bool>,
+    pub(super) context: Arc<Context>,
+    connection: String,
+    shutdown: watch::Receiver<bool>,
+    /// What was exchanged and is not stored yet.
+    calls: Vec<OrderCall>,
 }
 
 impl Worker {
+    pub fn new(context: Arc<Context>, connection: String, shutdown: watch::Receiver<bool>) -> Self {
+        Self { context, connection, shutdown, calls: Vec::new() }
+    }
+
     /// Takes the step that a message says is due. A message of an earlier generation, or one too many, has no effect.
     pub async fn deal_with(&mut self, message: &Message, target: &Target) -> Result<Line, Stopped> {
         let context = Arc::clone(&self.context);
@@ -69,8 +79,13 @@ impl Worker {
             _ = self.shutdown.wait_for(|stop| *stop) => None,
         };
         let Some(Present { lease, .. }) = present else { return Err(Stopped) };
+        let calls = std::mem::take(&mut self.calls);
         let claimed =
-            context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease)).await?;
+            context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease, &calls)).await?;
+        if !matches!(claimed, Ok(Some(_))) {
+            self.note(&order.id, &calls).await;
+        }
+        let paused = matches!(claimed, Ok(None)) && self.is_paused().await?;
         let order = match claimed {
             Ok(Some(order)) if context.presence.holds(&lease) => order,
             Ok(Some(order)) => {
@@ -81,6 +96,7 @@ impl Worker {
                 );
                 return Ok(Line::Up);
             }
+            Ok(None) if paused => return Ok(Line::Paused),
             Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::Up),
             Err(error) => {
                 tracing::error!(order_id = order.id, %error, "order cannot be taken");
@@ -88,7 +104,9 @@ impl Worker {
             }
         };
         let begun = std::time::Instant::now();
-        let created = target.create(&order, context.clock.as_ref()).await;
+        let trail = Trail::default();
+        let created = target.create(&order, &trail, context.clock.as_ref()).await;
+        self.keep(&order, CallKind::Create, outcome(&created), &trail);
         telemetry::emit(OrderAttempted {
             order_id: &order.id,
             connection: &order.connection,
@@ -155,11 +173,18 @@ impl Worker {
         set: impl Fn(&mut Advance),
     ) -> Result<(), Stopped> {
         let context = Arc::clone(&self.context);
+        let calls = std::mem::take(&mut self.calls);
         let committed = context
             .until_done("storing what became of an order", &mut self.shutdown, || {
-                context.advance(order, events.iter().copied(), WHO, &set)
+                context.advance(order, events.iter().copied(), WHO, |advance| {
+                    set(advance);
+                    advance.calls.clone_from(&calls);
+                })
             })
             .await?;
+        if !matches!(committed, Ok(Some(_))) {
+            self.note(&order.id, &calls).await;
+        }
         match committed {
             Ok(Some(_)) => {}
             Ok(None) => tracing::warn!(
@@ -189,8 +214,64 @@ impl Worker {
             Ok(_) => tracing::info!(order_id = order.id, connection = order.connection, %until, "{reason}"),
             Err(error) => tracing::error!(order_id = order.id, %error, "the order cannot be put off"),
         }
+        let calls = std::mem::take(&mut self.calls);
+        self.note(&order.id, &calls).await;
         context.wake.orders_changed();
         Ok(())
+    }
+
+    /// Searches an order.
+    pub(super) async fn find(&mut self, order: &StoredOrder, target: &Target) -> Found {
+        let trail = Trail::default();
+        let found = target.find(order, &trail, self.context.clock.as_ref()).await;
+        let outcome = match &found {
+            Found::Accepted { .. } => "accepted",
+            Found::Submitted => "submitted",
+            Found::Rejected { .. } => "rejected",
+            Found::Doubtful { .. } => "doubtful",
+            Found::Missing { .. } => "missing",
+            Found::Failed { connection_down: true, .. } => "connection_down",
+            Found::Failed { .. } => "failed",
+        };
+        self.keep(order, CallKind::Find, outcome, &trail);
+        found
+    }
+
+    /// Keeps what was exchanged until it is stored with what it came to.
+    fn keep(&mut self, order: &StoredOrder, kind: CallKind, outcome: &str, trail: &Trail) {
+        let exchanges = trail.exchanges();
+        if exchanges.is_empty() {
+            return;
+        }
+        let number = match kind {
+            CallKind::Create => i64::from(order.attempt),
+            CallKind::Find => order.generation,
+        };
+        let at = self.context.clock.now();
+        match serde_json::to_value(exchanges) {
+            Ok(exchanges) => {
+                let outcome = outcome.to_owned();
+                self.calls.push(OrderCall { kind, number, attempt: order.attempt, at, outcome, exchanges });
+            }
+            Err(error) => tracing::warn!(order_id = order.id, %error, "what was exchanged cannot be kept"),
+        }
+    }
+
+    /// Stores what was exchanged beside the order's state. It is no part of what must not be lost.
+    async fn note(&self, order: &str, calls: &[OrderCall]) {
+        if let Err(error) = self.context.store.note_calls(order, calls).await {
+            tracing::warn!(order_id = order, %error, "what was exchanged over the order cannot be stored");
+        }
+    }
+
+    /// Whether a person has told the connection's orders to wait, as the store says now.
+    async fn is_paused(&mut self) -> Result<bool, Stopped> {
+        let context = Arc::clone(&self.context);
+        let read = context.until_done("reading the pauses", &mut self.shutdown, || context.read_pauses()).await?;
+        if let Err(error) = read {
+            tracing::error!(connection = self.connection, %error, "whether the connection is paused cannot be read");
+        }
+        Ok(context.told_to_wait.borrow().contains_key(&self.connection))
     }
 
     async fn bury_message(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
