@@ -234,7 +234,7 @@ async fn acknowledge(done: Done, consumer: &mut dyn Consumer) -> Option<Turn> {
         Done::Broken(error) => return Some(Turn::Broken(error)),
     };
     // What was not begun is delivered again.
-    if matches!(line, Line::Paused) {
+    if matches!(line, Line::NotBegun) {
         return Some(Turn::Again);
     }
     if let Err(error) = consumer.ack(tag).await {
@@ -242,6 +242,6 @@ async fn acknowledge(done: Done, consumer: &mut dyn Consumer) -> Option<Turn> {
     }
     match line {
         Line::Down(reason) => Some(Turn::Down(reason)),
-        Line::Up | Line::Paused => None,
+        Line::Up | Line::NotBegun => None,
     }
 }

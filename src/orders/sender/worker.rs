@@ -27,8 +27,8 @@ pub(super) enum Line {
     Up,
     /// It cannot be reached: why.
     Down(String),
-    /// A person has told its orders to wait; nothing was begun.
-    Paused,
+    /// Nothing was begun: a person has told its orders to wait, or this process stood still.
+    NotBegun,
 }
 
 /// Deals with one order of a connection.
@@ -89,15 +89,15 @@ impl Worker {
         let order = match claimed {
             Ok(Some(order)) if context.presence.holds(&lease) => order,
             Ok(Some(order)) => {
-                // It may be in doubt already, and others see to it.
                 tracing::warn!(
                     order_id = order.id,
                     "this process stood still for too long: the order is not sent by it"
                 );
-                return Ok(Line::Up);
+                // It may be in doubt already, and others see to it; then this has no effect.
+                return self.give_back(&order, doubt).await;
             }
-            Ok(None) if paused => return Ok(Line::Paused),
-            Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::Up),
+            Ok(None) if !paused => return Ok(Line::Up),
+            Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::NotBegun),
             Err(error) => {
                 tracing::error!(order_id = order.id, %error, "order cannot be taken");
                 return Ok(Line::Up);
@@ -163,6 +163,20 @@ impl Worker {
                 .await?;
             }
         }
+        Ok(Line::Up)
+    }
+
+    /// Gives an order back that was taken and surely not sent.
+    async fn give_back(&mut self, order: &StoredOrder, doubt: bool) -> Result<Line, Stopped> {
+        let reason = "the process stood still before it sent the order";
+        let event = if doubt { Event::Doubt } else { Event::NotExecuted };
+        let now = self.context.clock.now();
+        self.commit(order, &[(event, reason)], |a| {
+            a.reason = Some(reason.to_owned());
+            a.publish_at = Some(now);
+            a.attempts = AttemptCount::GiveBack;
+        })
+        .await?;
         Ok(Line::Up)
     }
 
