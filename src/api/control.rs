@@ -232,8 +232,24 @@ pub struct ConnectionStatus {
     /// Why not, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Why its orders wait, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orders_wait: Option<OrdersWait>,
     /// What is pulled from it.
     pub syncs: Vec<SyncStatus>,
+}
+
+/// Why a connection's orders wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OrdersWait {
+    /// Since when.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Who paused them; absent where the connection cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<String>,
 }
 
 /// How a pull is.
@@ -303,7 +319,7 @@ impl std::fmt::Debug for ConsentAnswer {
 /// Rows that were dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pruned {
-    /// `history`, `raw`, `runs`, `tombstones`, `memberships` or `leftovers`.
+    /// `history`, `raw`, `runs`, `calls`, `tombstones`, `memberships` or `leftovers`.
     pub what: String,
     /// How many.
     pub rows: u64,

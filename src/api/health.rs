@@ -29,7 +29,7 @@ pub(super) struct Readiness {
 /// One thing that was looked at.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ReadinessCheck {
-    /// What: `store`, `queue`, `shop NAME` or `connection NAME`.
+    /// What: `store`, `queue`, `shop NAME`, `connection NAME`, or `orders to NAME` where they wait.
     pub name: String,
     /// Whether it works.
     pub ok: bool,
@@ -70,6 +70,9 @@ async fn readiness(state: &ApiState) -> Readiness {
     for connection in status.connections {
         let name = format!("connection {}", connection.name);
         checks.push(ReadinessCheck { name, ok: connection.reachable, required: false });
+        if connection.orders_wait.is_some() {
+            checks.push(ReadinessCheck { name: format!("orders to {}", connection.name), ok: false, required: false });
+        }
     }
     Readiness { ready: !stopping && checks.iter().all(|check| check.ok || !check.required), checks }
 }

@@ -25,7 +25,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
 
 /// Routes that answer whatever else is going on.
-const ALWAYS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+pub(super) const ALWAYS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// The route that waits.
 const WAITING: &str = "/v1/changes";

@@ -39,9 +39,18 @@ use crate::config::Scope;
 
 /// Every route, with what every request goes through.
 pub fn router(state: ApiState) -> Router {
+    build(state, |_| true)
+}
+
+/// The routes for operators, health and metrics, and none for shops.
+pub fn operators(state: ApiState) -> Router {
+    build(state, |route| layers::ALWAYS.contains(&route.path.as_str()))
+}
+
+fn build(state: ApiState, wanted: impl Fn(&Route) -> bool) -> Router {
     let keyed = |scope| from_fn_with_state((state.clone(), scope), auth::authorize);
     let mut router = Router::new();
-    for route in routes() {
+    for route in routes().into_iter().filter(|route| wanted(route)) {
         let handler = match route.access {
             Access::Open => route.handler,
             Access::Key(scope) => route.handler.route_layer(keyed(scope)),

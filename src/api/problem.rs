@@ -235,7 +235,7 @@ impl From<DeskError> for Problem {
             DeskError::Store(error) => error.into(),
             DeskError::NoOrder(_) | DeskError::NoLetter(_) => Self::new(NOT_FOUND, detail),
             DeskError::NotYours { .. } => Self::new(FORBIDDEN, detail),
-            DeskError::NoNumber => Self::new(INVALID_CONTENT, detail),
+            DeskError::NoNumber | DeskError::NoReason => Self::new(INVALID_CONTENT, detail),
             _ => Self::new(CONFLICT, detail),
         }
     }

@@ -1,4 +1,4 @@
-//! `tradebridge connection`: what a person does for a connection once, such as giving consent.
+//! `tradebridge connection`: what a person does for a connection: giving consent once, having its orders wait and go on.
 //!
 //! What does not live here: what connectors there are (`connector`), and whether connections work (`check`).
 
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use reqwest::Url;
+use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -16,7 +17,9 @@ use super::files;
 use super::output::{Exit, Failure, complain};
 use super::page::Tone;
 use super::{Answered, Context};
+use crate::api::admin::views::Why;
 use crate::api::control::{AskedConsent, Check, ConsentAnswer, ConsentRequest};
+use crate::store::PausedConnection;
 
 /// How long a person may take.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -29,6 +32,19 @@ const LONGEST_HEAD: usize = 16 << 10;
 pub(super) enum ConnectionCommand {
     /// Have a person give consent, so that the connection can log in from then on (OAuth 2.0 authorization code).
     Authorize(AuthorizeArguments),
+    /// Have its orders wait, at every daemon and until they are told to go on: they are accepted, and none is sent.
+    Pause {
+        /// The connection.
+        name: String,
+        /// Why; it is shown until then.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let its orders go on.
+    Resume {
+        /// The connection.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -54,12 +70,37 @@ struct CameBack {
 }
 
 pub(super) async fn run(command: ConnectionCommand, context: &Context) -> Answered {
-    let ConnectionCommand::Authorize(arguments) = command;
     let config = context.load()?;
+    let arguments = match command {
+        ConnectionCommand::Authorize(arguments) => arguments,
+        ConnectionCommand::Pause { name, reason } => {
+            return Client::with(&config, async |client| pause(&name, &reason, client, context).await).await;
+        }
+        ConnectionCommand::Resume { name } => {
+            return Client::with(&config, async |client| resume(&name, client, context).await).await;
+        }
+    };
     if config.connection(&arguments.name).is_none() {
         return Err(files::unknown("connection", &arguments.name, config.connections.iter().map(|c| c.name.as_str())));
     }
     Client::with(&config, async |client| authorize(&arguments, client, context).await).await
+}
+
+async fn pause(name: &str, reason: &str, client: &Client, context: &Context) -> Answered {
+    let why = Why { reason: reason.to_owned() };
+    let paused: PausedConnection = client.ask(Call::post(&["connections", name, "pause"], &why)?).await?;
+    context.output.say(&paused, |page| {
+        page.line(format!("the orders to `{name}` wait; `tradebridge connection resume {name}` lets them go on"));
+    });
+    Ok(Exit::Done)
+}
+
+async fn resume(name: &str, client: &Client, context: &Context) -> Answered {
+    let answer: Json = client.ask(Call::post(&["connections", name, "resume"], &json!({}))?).await?;
+    context.output.say(&answer, |page| {
+        page.line(format!("the orders to `{name}` go on"));
+    });
+    Ok(Exit::Done)
 }
 
 async fn authorize(arguments: &AuthorizeArguments, client: &Client, context: &Context) -> Answered {

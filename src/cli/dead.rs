@@ -8,17 +8,23 @@ use serde_json::{Value as Json, json};
 
 use super::client::{Call, Client};
 use super::orders::{Order, understood};
-use super::output::Exit;
+use super::output::{Exit, Failure};
 use super::page::{Cell, Table, Tone};
+use super::several::{self, Choice};
 use super::when::{ago, clock};
 use super::{Answered, Context};
-use crate::api::admin::views::Listed;
+use crate::api::admin::views::{Listed, Why};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadCommand {
     /// List them.
     List {
-        /// At most so many.
+        #[command(flatten)]
+        choice: Choice,
+        /// Messages that were retried or dropped too, with who did it, when and why.
+        #[arg(long)]
+        all: bool,
+        /// At most so many of each kind.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
@@ -27,15 +33,22 @@ pub(super) enum DeadCommand {
         /// The order or message.
         id: String,
     },
-    /// Take one up again: send the order, or read the message once more.
+    /// Take them up again: send the order, or read the message once more.
     Retry {
-        /// The order or message.
-        id: String,
+        /// The orders or messages. Without any: those that the options choose.
+        #[arg(conflicts_with_all = ["reason", "connection", "since", "until"])]
+        ids: Vec<String>,
+        #[command(flatten)]
+        choice: Choice,
     },
-    /// Drop one: cancel the order, or delete the message.
+    /// Drop them: the order is cancelled, the message is left alone. Who did it, when and why stays as a trace.
     Drop {
-        /// The order or message.
-        id: String,
+        /// The orders or messages.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
 }
 
@@ -48,6 +61,10 @@ struct Dead {
     at: Timestamp,
     order: Option<Order>,
     message: Option<String>,
+    settled: Option<String>,
+    settled_at: Option<Timestamp>,
+    settled_by: Option<String>,
+    why: Option<String>,
 }
 
 impl Dead {
@@ -62,15 +79,16 @@ pub(super) async fn run(command: DeadCommand, context: &Context) -> Answered {
 
 async fn ask(command: DeadCommand, client: &Client, context: &Context) -> Answered {
     match command {
-        DeadCommand::List { limit } => list(limit, client, context).await,
+        DeadCommand::List { choice, all, limit } => list(&choice, all, limit, client, context).await,
         DeadCommand::Show { id } => show(&id, client, context).await,
-        DeadCommand::Retry { id } => act(&id, "retry", "is taken up again", client, context).await,
-        DeadCommand::Drop { id } => act(&id, "drop", "is dropped", client, context).await,
+        DeadCommand::Retry { ids, choice } => retry(&ids, &choice, client, context).await,
+        DeadCommand::Drop { ids, reason } => abandon(&ids, reason, client, context).await,
     }
 }
 
-async fn list(limit: u32, client: &Client, context: &Context) -> Answered {
-    let answer: Listed<Json> = client.ask(Call::get(&["dead"]).with("limit", Some(limit))).await?;
+async fn list(choice: &Choice, all: bool, limit: u32, client: &Client, context: &Context) -> Answered {
+    let call = choice.with(Call::get(&["dead"])).with("all", all.then_some(true)).with("limit", Some(limit));
+    let answer: Listed<Json> = client.ask(call).await?;
     let dead = answer.items.iter().map(understood).collect::<Result<Vec<Dead>, _>>()?;
     let now = Timestamp::now();
     context.output.say(&answer, |page| {
@@ -78,15 +96,26 @@ async fn list(limit: u32, client: &Client, context: &Context) -> Answered {
             page.line("nothing was given up");
             return;
         }
-        let mut table = Table::new(&["id", "what", "connection", "since", "reason"]).whole(&[0]);
+        let mut titles = vec!["id", "what", "connection", "since", "reason"];
+        if all {
+            titles.extend(["settled", "by", "why"]);
+        }
+        let mut table = Table::new(&titles).whole(&[0]);
         for one in &dead {
-            table.row([
+            let mut row = vec![
                 Cell::from(&one.id),
                 Cell::from(one.what()),
                 Cell::from(&one.connection),
                 Cell::from(ago(one.at, now)),
                 Cell::from(&one.reason),
-            ]);
+            ];
+            if all {
+                let settled = one.settled.as_deref().zip(one.settled_at);
+                row.push(Cell::from(settled.map(|(how, at)| format!("{how} {}", ago(at, now))).unwrap_or_default()));
+                row.push(Cell::from(one.settled_by.as_deref().unwrap_or_default()));
+                row.push(Cell::from(one.why.as_deref().unwrap_or_default()));
+            }
+            table.row(row);
         }
         page.table(&table);
     });
@@ -110,15 +139,36 @@ async fn show(id: &str, client: &Client, context: &Context) -> Answered {
             String::new()
         };
         page.line("").line(format!(
-            "`tradebridge dead retry {0}` takes it up again, `tradebridge dead drop {0}` gives it up for good.{more}",
+            "`tradebridge dead retry {0}` takes it up again, `tradebridge dead drop {0} --reason TEXT` gives it up for good.{more}",
             dead.id
         ));
     });
     Ok(Exit::Done)
 }
 
-async fn act(id: &str, act: &str, done: &str, client: &Client, context: &Context) -> Answered {
-    let answer: Json = client.ask(Call::post(&["dead", id, act], &json!({}))?).await?;
+async fn retry(ids: &[String], choice: &Choice, client: &Client, context: &Context) -> Answered {
+    if ids.is_empty() && choice.is_empty() {
+        let message = "name them, or choose them by --reason, --connection, --since or --until";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let act = |id: &str| Call::post(&["dead", id, "retry"], &json!({}));
+    if let [id] = ids {
+        return one(id, act(id)?, "is taken up again", client, context).await;
+    }
+    several::each(ids, || choice.with(Call::get(&["dead"])), act, "is taken up again", client, context).await
+}
+
+async fn abandon(ids: &[String], reason: String, client: &Client, context: &Context) -> Answered {
+    let why = Why { reason };
+    let act = |id: &str| Call::post(&["dead", id, "drop"], &why);
+    if let [id] = ids {
+        return one(id, act(id)?, "is dropped", client, context).await;
+    }
+    several::each(ids, || Call::get(&["dead"]), act, "is dropped", client, context).await
+}
+
+async fn one(id: &str, call: Call, done: &str, client: &Client, context: &Context) -> Answered {
+    let answer: Json = client.ask(call).await?;
     context.output.say(&answer, |page| {
         page.line(format!("{id} {done}"));
     });

@@ -4,6 +4,7 @@
 //! `output`. What does not live here: what the answers rest on (`daemon` and everything below it).
 
 mod broker;
+mod calls;
 mod check;
 mod client;
 mod completions;
@@ -26,6 +27,7 @@ mod recover;
 mod run;
 mod runs;
 mod schema;
+mod several;
 mod status;
 mod store;
 mod sync;
@@ -68,11 +70,11 @@ enum Command {
     /// What connectors there are, what one can do and needs, and how far it is verified.
     #[command(subcommand)]
     Connector(connector::ConnectorCommand),
-    /// What a person does for a connection once, such as giving consent.
+    /// What a person does for a connection: give consent once, have its orders wait and go on.
     #[command(subcommand)]
     Connection(connection::ConnectionCommand),
     /// Run the daemon until it is told to stop.
-    Run,
+    Run(run::RunArguments),
     /// Pull now, and wait for the end.
     Sync(sync::SyncArguments),
     /// Show what the mapping makes of the records that are there to be read; nothing is stored.
@@ -132,7 +134,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => wait(check::run(&arguments, &context)),
         Command::Connector(command) => connector::run(&command, &context),
         Command::Connection(command) => wait(connection::run(command, &context)),
-        Command::Run => wait(run::run(&context)),
+        Command::Run(arguments) => wait(run::run(&arguments, &context)),
         Command::Sync(arguments) => wait(sync::run(arguments, &context)),
         Command::Preview(arguments) => wait(preview::run(arguments, &context)),
         Command::Runs(command) => wait(runs::run(command, &context)),

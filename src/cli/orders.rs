@@ -8,9 +8,11 @@ use serde_json::{Value as Json, json};
 use super::client::{Call, Client};
 use super::output::{Exit, Failure};
 use super::page::{Cell, Page, Table, Tone};
+use super::several::{self, Choice};
 use super::when::{ago, clock};
-use super::{Answered, Context};
+use super::{Answered, Context, calls};
 use crate::api::admin::views::{Listed, Resolution};
+use crate::store::OrderCall;
 
 /// The states by which orders can be listed.
 const STATES: [&str; 10] =
@@ -25,11 +27,8 @@ pub(super) enum OrdersCommand {
         /// The order.
         order: String,
     },
-    /// Take up again an order that was rejected, given up or needs a review.
-    Retry {
-        /// The order.
-        order: String,
-    },
+    /// Take up again orders that were rejected, given up or need a review.
+    Retry(RetryArguments),
     /// Call an order off that the ERP does not have.
     Cancel {
         /// The order.
@@ -58,9 +57,8 @@ pub(super) struct ListArguments {
     /// Only of this shop.
     #[arg(long)]
     shop: Option<String>,
-    /// Only for this connection.
-    #[arg(long)]
-    connection: Option<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Only of this customer, by number.
     #[arg(long)]
     customer: Option<String>,
@@ -73,6 +71,19 @@ pub(super) struct ListArguments {
     /// At most so many.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RetryArguments {
+    /// The orders. Without any: those that the options choose.
+    #[arg(conflicts_with_all = ["reason", "connection", "since", "until", "state"])]
+    orders: Vec<String>,
+    /// In these states; several are separated by commas [default: dead,rejected]. To retry one that needs a review says that a
+    /// person looked and the ERP does not have it.
+    #[arg(long, value_delimiter = ',', value_parser = ["dead", "rejected", "needs_review"])]
+    state: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
 }
 
 /// What is shown of an order.
@@ -103,6 +114,7 @@ struct Known {
     lines: Vec<LineAnswer>,
     documents: Vec<Json>,
     conflicts: Vec<Conflict>,
+    calls: Vec<OrderCall>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,7 +147,7 @@ async fn ask(command: OrdersCommand, client: &Client, context: &Context) -> Answ
     match command {
         OrdersCommand::List(arguments) => list(&arguments, client, context).await,
         OrdersCommand::Show { order } => show(&order, client, context).await,
-        OrdersCommand::Retry { order } => act(&order, "retry", &json!({}), client, context).await,
+        OrdersCommand::Retry(arguments) => retry(&arguments, client, context).await,
         OrdersCommand::Cancel { order } => act(&order, "cancel", &json!({}), client, context).await,
         OrdersCommand::Approve { order } => act(&order, "approve", &json!({}), client, context).await,
         OrdersCommand::Resolve { order, as_created } => {
@@ -146,10 +158,11 @@ async fn ask(command: OrdersCommand, client: &Client, context: &Context) -> Answ
 
 async fn list(arguments: &ListArguments, client: &Client, context: &Context) -> Answered {
     let states = (!arguments.state.is_empty()).then(|| arguments.state.join(","));
-    let call = Call::get(&["orders"])
+    let call = arguments
+        .choice
+        .with(Call::get(&["orders"]))
         .with("state", states)
         .with("shop", arguments.shop.as_ref())
-        .with("connection", arguments.connection.as_ref())
         .with("customer", arguments.customer.as_ref())
         .with("overdue", arguments.overdue.then_some(true))
         .with("before", arguments.before.as_ref())
@@ -167,6 +180,21 @@ async fn list(arguments: &ListArguments, client: &Client, context: &Context) -> 
         }
     });
     Ok(Exit::Done)
+}
+
+async fn retry(arguments: &RetryArguments, client: &Client, context: &Context) -> Answered {
+    let RetryArguments { orders, state, choice } = arguments;
+    if let [order] = orders.as_slice() {
+        return act(order, "retry", &json!({}), client, context).await;
+    }
+    if orders.is_empty() && choice.is_empty() {
+        let message = "name orders, or choose them by --reason, --connection, --since or --until";
+        return Err(Failure::Usage(message.to_owned()));
+    }
+    let states = if state.is_empty() { "dead,rejected".to_owned() } else { state.join(",") };
+    let list = || choice.with(Call::get(&["orders"])).with("state", Some(&states));
+    let act = |order: &str| Call::post(&["orders", order, "retry"], &json!({}));
+    several::each(orders, list, act, "is taken up again", client, context).await
 }
 
 /// An answer's content as the types here.
@@ -283,6 +311,7 @@ fn describe(order: &Order, known: &Known, page: &mut Page) {
         ]);
     }
     page.table(&table);
+    calls::describe(&known.calls, page);
     if !known.documents.is_empty() {
         page.heading("Shipments and invoices");
         for document in &known.documents {

@@ -9,7 +9,7 @@ use super::sync::counts;
 use super::when::{ago, clock};
 use super::{Answered, Context};
 use crate::api::admin::views::{OrdersInState, Overview};
-use crate::api::control::Check;
+use crate::api::control::{Check, OrdersWait};
 use crate::store::Run;
 
 pub(super) async fn run(context: &Context) -> Answered {
@@ -75,6 +75,12 @@ fn needs(overview: &Overview) -> Vec<Need> {
     for connection in overview.daemon.connections.iter().filter(|connection| !connection.reachable) {
         let what = format!("{} cannot be reached", connection.name);
         needs.push(Need { tone: Tone::Bad, what, command: "tradebridge check".to_owned() });
+    }
+    for connection in &overview.daemon.connections {
+        let Some(OrdersWait { reason, paused_by: Some(who), .. }) = &connection.orders_wait else { continue };
+        let what = format!("the orders to {} are paused by {who}: {reason}", connection.name);
+        let command = format!("tradebridge connection resume {}", connection.name);
+        needs.push(Need { tone: Tone::Warn, what, command });
     }
     for run in &overview.held {
         let what = format!("{} {} is held: {}", run.connection, run.kind, run.reason.as_deref().unwrap_or_default());
@@ -155,6 +161,10 @@ fn connections(overview: &Overview, daemon: bool, now: Timestamp, page: &mut Pag
             page.toned_line(Tone::Good, "reachable");
         } else {
             page.toned_line(Tone::Bad, connection.message.as_deref().unwrap_or("cannot be reached"));
+        }
+        if let Some(OrdersWait { since, reason, paused_by }) = &connection.orders_wait {
+            let by = paused_by.as_ref().map(|who| format!(" ({who})")).unwrap_or_default();
+            page.toned_line(Tone::Warn, format!("orders wait since {}{by}: {reason}", ago(*since, now)));
         }
         let mut table = Table::new(&["entity", "state", "verified", "next", "newest run"]);
         for sync in &connection.syncs {

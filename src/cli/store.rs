@@ -178,6 +178,7 @@ fn tell(report: &ErasureReport, request: &ErasePerson, page: &mut Page) {
             ("staged", count(one.staged, "difference")),
             ("rejected", count(one.rejected, "record")),
             ("source rows", count(one.source_rows, "row")),
+            ("exchanges", count(one.calls, "call").filter(|_| one.calls > 0)),
             ("orders", count(one.orders, "order that names the person and stays").filter(|_| one.orders > 0)),
         ]);
     }

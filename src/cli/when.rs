@@ -1,11 +1,21 @@
 //! Instants as people read them: on the clocks of this machine, and how long ago.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 /// The instant on the clocks of this machine, to the second, with the zone's own short name.
 pub(super) fn clock(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// An instant, or the beginning of a day on the clocks of this machine.
+pub(super) fn instant(text: &str) -> Result<Timestamp, String> {
+    let day = || text.parse::<Date>().ok()?.to_zoned(TimeZone::system()).ok();
+    text.parse()
+        .ok()
+        .or_else(|| day().map(|day| day.timestamp()))
+        .ok_or_else(|| format!("`{text}` is no instant like 2026-11-24T17:00:00Z and no day like 2026-11-24"))
 }
 
 /// How long ago an instant was, or how soon it will be, in the two largest units that say something.

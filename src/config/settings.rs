@@ -221,6 +221,24 @@ pub struct Connection {
     /// How long the answer to an order that was handed over may take before an alarm is raised.
     #[serde(default = "default_answer_within")]
     pub answer_within: Interval,
+    /// How orders are sent.
+    #[serde(default)]
+    pub orders: OrderSettings,
+}
+
+/// How a connection's orders are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OrderSettings {
+    /// How many orders one daemon sends side by side. The limits of the connector hold all the same.
+    #[schemars(range(min = 1, max = 64))]
+    pub concurrency: u32,
+}
+
+impl Default for OrderSettings {
+    fn default() -> Self {
+        Self { concurrency: 1 }
+    }
 }
 
 /// When an order that could not be sent is tried again: after `initial`, then after ever longer

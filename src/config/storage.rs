@@ -67,6 +67,8 @@ pub struct Retention {
     pub raw: Period,
     /// Runs that changed nothing.
     pub runs: Period,
+    /// Requests and answers by which orders were sent, of each order the last ones.
+    pub calls: Period,
     /// Tombstones: how long a consumer of the feed may stay away before it has to take a snapshot.
     pub tombstones: Period,
 }
@@ -79,6 +81,7 @@ impl Default for Retention {
             history_of: BTreeMap::from([(Entity::Stock, days(30))]),
             raw: days(90),
             runs: days(90),
+            calls: days(90),
             tombstones: days(90),
         }
     }

@@ -26,6 +26,7 @@ use super::offer::{Offer, Wanted};
 use super::outcome::{CreateClass, Created, Found};
 use super::probe::ProbeResult;
 use super::settings::{check_settings, secrets};
+use super::trail::Trail;
 use crate::config::{Connection, Document, KeyPath, Problems, Seal, suggest};
 use crate::record::{Map, Value};
 
@@ -356,23 +357,28 @@ impl Connector {
     }
 
     /// Hands a request over. Dropping the future gives the attempt up: a file that has no name by then gets none; a
-    /// request that is under way may be executed.
-    pub async fn create(&self, action: &Action, request: &Map, reference: &str) -> Created {
+    /// request that is under way may be executed. What is exchanged is noted in the trail.
+    pub async fn create(&self, action: &Action, request: &Map, reference: &str, trail: &Trail) -> Created {
         match action.parts() {
-            Some((Bound::File(file), Way::File(plan))) => file.create(plan, &self.settings, request, reference).await,
+            Some((Bound::File(file), Way::File(plan))) => {
+                file.create(plan, &self.settings, request, reference, trail).await
+            }
             Some((Bound::Requests(client), Way::Requests(plan))) => {
-                Execution::new(plan, client, request, reference).create().await
+                Execution::new(plan, client, request, reference, trail).create().await
             }
             _ => Created::Rejected { reason: action.gone() },
         }
     }
 
-    /// Looks for what was handed over under our reference, and takes the steps that are left of it.
-    pub async fn find(&self, action: &Action, request: &Map, reference: &str) -> Found {
+    /// Looks for what was handed over under our reference, and takes the steps that are left of it. What is exchanged is
+    /// noted in the trail.
+    pub async fn find(&self, action: &Action, request: &Map, reference: &str, trail: &Trail) -> Found {
         match action.parts() {
-            Some((Bound::File(file), Way::File(plan))) => file.find(plan, &self.settings, request, reference).await,
+            Some((Bound::File(file), Way::File(plan))) => {
+                file.find(plan, &self.settings, request, reference, trail).await
+            }
             Some((Bound::Requests(client), Way::Requests(plan))) => {
-                Execution::new(plan, client, request, reference).find().await
+                Execution::new(plan, client, request, reference, trail).find().await
             }
             _ => Found::Failed { reason: action.gone(), connection_down: false },
         }

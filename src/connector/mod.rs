@@ -20,6 +20,7 @@ mod probe;
 mod reading;
 mod settings;
 mod survey;
+mod trail;
 mod word;
 mod writing;
 
@@ -36,3 +37,4 @@ pub use offer::{Offer, Verify, Wanted, is_since};
 pub use outcome::{CreateClass, Created, Found};
 pub use probe::ProbeResult;
 pub use survey::{StreamSurvey, Survey, SurveyResult};
+pub use trail::{Answered, Exchange, LONGEST_BODY, Sent, Trail};

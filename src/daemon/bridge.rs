@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::control::Operated;
+use super::roles::Roles;
 use super::{scopes, targets};
 use crate::api::{self, ApiState};
 use crate::config::{Config, Problems, Secret};
@@ -50,13 +51,14 @@ pub struct Bridge {
     plan: watch::Sender<Arc<Plan>>,
     pub(super) puller: Puller,
     halt: watch::Sender<bool>,
+    pub(super) roles: Roles,
     /// Whoever reloads has its turn.
     pub(super) reloading: tokio::sync::Mutex<()>,
     pub(super) queue: Arc<dyn Queue>,
     pub(super) orders: Orders,
     pub(super) desk: Arc<Desk>,
     intake: Arc<Intake>,
-    wake: Arc<Wake>,
+    pub(super) wake: Arc<Wake>,
     notifier: Notifier,
     operator: Secret,
     stop: watch::Receiver<bool>,
@@ -94,6 +96,16 @@ impl Bridge {
     /// # Errors
     /// The same, and what is wrong with the recording.
     pub async fn open_over(config: Config, stop: watch::Receiver<bool>, tap: &Tap) -> Result<Arc<Self>, OpenError> {
+        Self::open_as(Roles::ALL, config, stop, tap).await
+    }
+
+    /// The same, for a daemon with these roles.
+    pub(super) async fn open_as(
+        roles: Roles,
+        config: Config,
+        stop: watch::Receiver<bool>,
+        tap: &Tap,
+    ) -> Result<Arc<Self>, OpenError> {
         let plan = Plan::load_over(&config, tap).map_err(OpenError::Files)?;
         let opened = Arc::new(SqlStore::open(&config.store.url, &OpenOptions::from(&config.store)).await?);
         let store: Arc<dyn Store> = Arc::<SqlStore>::clone(&opened);
@@ -114,6 +126,7 @@ impl Bridge {
         Ok(Arc::new(Self {
             puller: Puller::new(Arc::clone(&store), halt.subscribe()),
             halt,
+            roles,
             reloading: tokio::sync::Mutex::default(),
             stop,
             store,
@@ -133,9 +146,9 @@ impl Bridge {
         }))
     }
 
-    /// Every route, over these rooms.
+    /// Every route that the roles have, over these rooms.
     pub fn router(self: &Arc<Self>) -> Router {
-        api::router(ApiState {
+        let state = ApiState {
             store: Arc::clone(&self.store),
             config: self.config.subscribe(),
             intake: Arc::clone(&self.intake),
@@ -145,7 +158,8 @@ impl Bridge {
             metrics: Arc::<Self>::clone(self),
             operator: Some(self.operator.clone()),
             shutdown: self.stop.clone(),
-        })
+        };
+        if self.roles.api { api::router(state) } else { api::operators(state) }
     }
 
     /// The key that opens the admin routes for as long as this process lives.

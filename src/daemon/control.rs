@@ -11,13 +11,14 @@ use super::bridge::{Bridge, name_of};
 use super::health;
 use crate::api::control::{
     AskedConsent, Check, ConnectionStatus, ConsentAnswer, ConsentRequest, Control, ControlError, ErasePerson,
-    ErasureReport, MapDiffRequest, PreviewOutcome, PreviewRecord, PreviewRequest, ProbeRequest, Pruned, ReloadReport,
-    Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
+    ErasureReport, MapDiffRequest, OrdersWait, PreviewOutcome, PreviewRecord, PreviewRequest, ProbeRequest, Pruned,
+    ReloadReport, Status, SyncOutcome, SyncReport, SyncRequest, SyncStatus,
 };
 use crate::config::{self, Config, Document, suggest};
 use crate::connector::Survey;
 use crate::mapping::{Mapping, Outcome};
-use crate::store::{Run, RunFilter, RunState};
+use crate::orders::Pause;
+use crate::store::{PausedConnection, Run, RunFilter, RunState};
 use crate::sync::{Extent, MapDiff, Plan, Previewed, Pull, Pulled, SyncError, map_diff};
 
 /// The running daemon as operators reach it. What they have it do goes on to its end even where they have gone.
@@ -107,6 +108,10 @@ impl Bridge {
             let message = "`since` reads what changed since then: neither `full` nor `from_raw` can be meant too";
             return Err(ControlError::Invalid(message.to_owned()));
         }
+        if !self.roles.sync {
+            let message = "this daemon has not the role `sync`: ask one that has";
+            return Err(ControlError::Conflict(message.to_owned()));
+        }
         let plan = self.plan();
         let mut reports = Vec::new();
         for pull in wanted(&plan, &request.connection, request.entity.as_deref())? {
@@ -190,7 +195,7 @@ impl Bridge {
         };
         let mut waiting = 0;
         let mut queue = Check { name: "queue".to_owned(), ok: true, message: None };
-        for connection in plan.routes.keys() {
+        for connection in plan.routes.keys().filter(|_| self.roles.orders) {
             match self.queue.depth(connection).await {
                 Ok(depth) => waiting += depth,
                 Err(error) => {
@@ -199,21 +204,32 @@ impl Bridge {
                 }
             }
         }
-        if queue.ok {
+        if !self.roles.orders {
+            queue.message = Some("not used: this daemon has not the role `orders`".to_owned());
+        } else if queue.ok {
             queue.message = Some(format!("{}, {waiting} messages", self.queue.describe()));
         }
+        let pauses = self.store.pauses().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "which connections are paused cannot be read");
+            Vec::new()
+        });
         let mut connections = Vec::new();
         for (name, link) in &plan.links {
             let known = self.known().connections.get(name).cloned();
             let found = match known {
                 Some(found) => found,
+                // What nobody asks here is not tried either.
+                None if !self.roles.ask_systems() => Ok(()),
                 None => health::probe(link).await,
             };
-            let paused = self
-                .orders
-                .paused()
-                .get(name)
-                .map(|pause| format!("orders wait since {}: {}", pause.since, pause.reason));
+            let paused = pauses.iter().find(|pause| pause.connection == *name);
+            let orders_wait = match (paused, self.orders.paused().remove(name)) {
+                (Some(PausedConnection { since, who, reason, .. }), _) => {
+                    Some(OrdersWait { since: *since, reason: reason.clone(), paused_by: Some(who.clone()) })
+                }
+                (None, Some(Pause { since, reason })) => Some(OrdersWait { since, reason, paused_by: None }),
+                (None, None) => None,
+            };
             let mut syncs = Vec::new();
             for pull in plan.pulls_of(name, None) {
                 syncs.push(self.sync_status(&pull).await);
@@ -222,7 +238,8 @@ impl Bridge {
                 name: name.clone(),
                 connector: link.config.connector.clone(),
                 reachable: found.is_ok(),
-                message: found.err().or(paused),
+                message: found.err(),
+                orders_wait,
                 syncs,
             });
         }

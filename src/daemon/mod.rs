@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod others;
 mod pulls;
+mod roles;
 mod scopes;
 mod service;
 mod targets;
@@ -18,4 +19,5 @@ mod turns;
 mod upkeep;
 
 pub use bridge::{Bridge, OpenError};
+pub use roles::Roles;
 pub use service::{RunError, run};

@@ -14,15 +14,20 @@ use tokio::task::{Id, JoinSet};
 
 use super::admin_file::AdminFile;
 use super::bridge::{Bridge, OpenError};
+use super::roles::Roles;
 use super::{demo, health, others, pulls, turns, upkeep};
 use crate::api::server::{self, Bounds};
 use crate::config::Config;
+use crate::connector::Tap;
 use crate::queue::SystemClock;
 
 /// Why the daemon did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
+    /// The roles cannot be shared out.
+    #[error("{0}")]
+    Roles(String),
     /// The rooms cannot be wired.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -51,11 +56,12 @@ pub enum RunError {
     Slow(Duration),
 }
 
-/// Runs the daemon until it is told to stop by SIGTERM or SIGINT. SIGHUP reloads the files.
+/// Runs the daemon with these roles until it is told to stop by SIGTERM or SIGINT. SIGHUP reloads the files.
 ///
 /// # Errors
 /// [`RunError`]: why it did not start, or what broke.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(config: Config, roles: Roles) -> Result<(), RunError> {
+    roles.check(&config).map_err(RunError::Roles)?;
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
     if let (true, Some(copy)) = (config.demo, config.demo_copy.clone()) {
         let copied = tokio::task::spawn_blocking(move || demo::copy(&copy))
@@ -75,28 +81,33 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         tracing::warn!("{warning}");
     }
     let (stop, stopping) = watch::channel(false);
-    let bridge = Bridge::open(config, stopping.clone()).await?;
+    let bridge = Bridge::open_as(roles, config, stopping.clone(), &Tap::default()).await?;
     let admin_file = AdminFile::write(&run_path, store.sqlite_path().is_none(), address, bridge.operator())
         .map_err(RunError::AdminFile)?;
 
     let mut parts = Parts::default();
     let served = server::serve(listener, bridge.router(), stopping.clone(), Bounds::default());
     parts.spawn("the HTTP server", served);
-    parts.spawn("the scheduling of pulls", pulls::run(Arc::clone(&bridge), stopping.clone()));
-    parts.spawn("the watch over connections", health::run(Arc::clone(&bridge), stopping.clone()));
-    let days = turns::run(Arc::clone(&bridge), Arc::new(SystemClock), stopping.clone());
-    parts.spawn("the turn of days", days);
+    if roles.sync {
+        parts.spawn("the scheduling of pulls", pulls::run(Arc::clone(&bridge), stopping.clone()));
+        let days = turns::run(Arc::clone(&bridge), Arc::new(SystemClock), stopping.clone());
+        parts.spawn("the turn of days", days);
+    }
+    if roles.ask_systems() {
+        parts.spawn("the watch over connections", health::run(Arc::clone(&bridge), stopping.clone()));
+    }
     parts.spawn("the upkeep of the store", upkeep::run(Arc::clone(&bridge), stopping.clone()));
     parts.spawn("the look at other processes", others::run(Arc::clone(&bridge), stopping.clone()));
-    let orders = Arc::clone(&bridge);
-    let until = stopping.clone();
-    parts.spawn("the order path", async move {
-        if let Err(error) = orders.orders.run(until).await {
-            tracing::error!(%error, "the order path cannot start");
-        }
-    });
+    if roles.orders {
+        let (orders, until) = (Arc::clone(&bridge), stopping.clone());
+        parts.spawn("the order path", async move {
+            if let Err(error) = orders.orders.run(until).await {
+                tracing::error!(%error, "the order path cannot start");
+            }
+        });
+    }
     parts.spawn("the watchdog", watchdog(Arc::clone(&bridge), stopping.clone()));
-    tracing::info!(%address, %store, version = env!("CARGO_PKG_VERSION"), "tradebridge is ready");
+    tracing::info!(%address, %store, %roles, version = env!("CARGO_PKG_VERSION"), "tradebridge is ready");
     notify(&[NotifyState::Ready]);
 
     let broken = loop {

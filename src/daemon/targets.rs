@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::connector::{Action, CreateClass, Created, Found};
+use crate::connector::{Action, CreateClass, Created, Found, Trail};
 use crate::model::{Entity, Key};
 use crate::orders::{OrderTarget, TIMEOUT, Target, Targets};
 use crate::publish;
@@ -24,6 +24,7 @@ pub(super) fn of(plan: &Plan, store: &Arc<dyn Store>) -> Targets {
             retry: route.link.config.retry,
             answer_within: route.link.config.answer_within.duration(),
             timeout: TIMEOUT,
+            concurrency: usize::try_from(route.link.config.orders.concurrency).unwrap_or(1),
         };
         targets.insert(name.clone(), target);
     }
@@ -62,17 +63,17 @@ impl OrderTarget for ErpTarget {
         self.action.class()
     }
 
-    async fn create(&self, order: &StoredOrder) -> Created {
+    async fn create(&self, order: &StoredOrder, trail: &Trail) -> Created {
         match self.request(order).await {
-            Ok(request) => self.route.link.connector.create(&self.action, &request, &order.our_reference).await,
+            Ok(request) => self.route.link.connector.create(&self.action, &request, &order.our_reference, trail).await,
             Err(Refusal::Order(reason)) => Created::Rejected { reason },
             Err(Refusal::NotNow(reason)) => Created::NotExecuted { reason, connection_down: false, retry_after: None },
         }
     }
 
-    async fn find(&self, order: &StoredOrder) -> Found {
+    async fn find(&self, order: &StoredOrder, trail: &Trail) -> Found {
         match self.request(order).await {
-            Ok(request) => self.route.link.connector.find(&self.action, &request, &order.our_reference).await,
+            Ok(request) => self.route.link.connector.find(&self.action, &request, &order.our_reference, trail).await,
             Err(Refusal::Order(reason) | Refusal::NotNow(reason)) => Found::Failed { reason, connection_down: false },
         }
     }

@@ -14,7 +14,7 @@ use super::state::{Event, change};
 use super::target::{Target, Targets};
 use super::tell_change;
 use crate::queue::{Clock, Queue, Wake};
-use crate::store::{Advance, AttemptCount, Lease, Result, Store, StoreError, StoredOrder};
+use crate::store::{Advance, AttemptCount, Lease, OrderCall, PausedConnection, Result, Store, StoreError, StoredOrder};
 
 /// Who acts where no person does.
 pub(super) const WHO: &str = "tradebridge";
@@ -39,7 +39,10 @@ pub(super) struct Context {
     pub clock: Arc<dyn Clock>,
     pub presence: Presence,
     pub targets: watch::Sender<Arc<Targets>>,
+    /// Connections that cannot be reached.
     pub pauses: Mutex<BTreeMap<String, Pause>>,
+    /// Connections whose orders a person has told to wait.
+    pub told_to_wait: watch::Sender<BTreeMap<String, PausedConnection>>,
 }
 
 /// The shutdown came while something could not be done.
@@ -60,6 +63,18 @@ impl Context {
         };
     }
 
+    /// Reads which connections' orders a person has told to wait.
+    pub async fn read_pauses(&self) -> Result<()> {
+        let pauses = self.store.pauses().await?;
+        let pauses: BTreeMap<_, _> = pauses.into_iter().map(|pause| (pause.connection.clone(), pause)).collect();
+        self.told_to_wait.send_if_modified(|known| {
+            let changed = *known != pauses;
+            *known = pauses;
+            changed
+        });
+        Ok(())
+    }
+
     /// Changes an order's place through events; `set` adds what else changes. Nothing where the order is another one
     /// by now.
     pub async fn advance<'a>(
@@ -76,10 +91,12 @@ impl Context {
         Ok(after)
     }
 
-    /// Takes an order for an attempt, under the lease of this process. Nothing where the order is another one by now.
-    pub async fn claim(&self, order: &StoredOrder, lease: &Lease) -> Result<Option<StoredOrder>> {
+    /// Takes an order for an attempt, under the lease of this process, with what was exchanged before. Nothing where the
+    /// order is another one by now, or its connection is paused.
+    pub async fn claim(&self, order: &StoredOrder, lease: &Lease, calls: &[OrderCall]) -> Result<Option<StoredOrder>> {
         let mut advance = self.change(order, [(Event::Attempt, "an attempt begins")], WHO)?;
         advance.attempts = AttemptCount::Take;
+        advance.calls = calls.to_vec();
         let after = self.store.claim(&advance, lease).await?;
         self.told(&advance, after.as_ref());
         Ok(after)

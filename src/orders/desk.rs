@@ -9,7 +9,7 @@ use super::state::{Event, change};
 use super::tell_change;
 use crate::queue::{Clock, Wake};
 use crate::store::{
-    Advance, Conflict, DeadLetter, LineAnswer, OrderDocument, OrderFilter, OrderState, Store, StoreError, StoredOrder,
+    Advance, Conflict, LineAnswer, OrderCall, OrderDocument, OrderFilter, OrderState, Store, StoreError, StoredOrder,
     Transition,
 };
 
@@ -74,6 +74,9 @@ pub enum DeskError {
         /// The order that has it.
         order: String,
     },
+    /// A decision needs words.
+    #[error("say why, in a few words: it stays as a trace")]
+    NoReason,
     /// The ERP's number is none.
     #[error("an ERP number is needed, as the ERP shows it")]
     NoNumber,
@@ -99,31 +102,15 @@ pub struct Shown {
     pub documents: Vec<OrderDocument>,
     /// Answers that do not fit it.
     pub conflicts: Vec<Conflict>,
-}
-
-/// Something that is not tried any more until a person takes it up: an order that was given up, or a message that
-/// could not be read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Dead {
-    /// The order's identifier, or the dead letter's.
-    pub id: String,
-    /// The connection.
-    pub connection: String,
-    /// Why.
-    pub reason: String,
-    /// Since when.
-    pub at: jiff::Timestamp,
-    /// The order, where it was given up.
-    pub order: Option<StoredOrder>,
-    /// The message, where it could not be read; bytes that are no UTF-8 are escaped.
-    pub message: Option<String>,
+    /// The last calls of the ERP over it, the oldest first, with what was exchanged; for operators alone.
+    pub calls: Vec<OrderCall>,
 }
 
 /// The desk where orders are looked after.
 pub struct Desk {
-    store: Arc<dyn Store>,
-    wake: Arc<Wake>,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) wake: Arc<Wake>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Desk {
@@ -148,7 +135,12 @@ impl Desk {
             Some(number) => self.store.documents(&order.connection, &order.company, number).await?,
             None => Vec::new(),
         };
+        let calls = match actor {
+            Actor::Operator(_) => self.store.calls(id).await?,
+            Actor::Shop(_) => Vec::new(),
+        };
         Ok(Shown {
+            calls,
             transitions: self.store.transitions(id).await?,
             lines: self.store.lines(id).await?,
             conflicts: self.store.conflicts(Some(id), 100).await?,
@@ -175,6 +167,11 @@ impl Desk {
 
     /// Calls an order off: one that is held or queued, and by an operator also one that needs a review or is dead.
     pub async fn cancel(&self, id: &str, actor: &Actor) -> Result<StoredOrder, DeskError> {
+        self.call_off(id, None, actor).await
+    }
+
+    /// Calls an order off, with why.
+    pub(super) async fn call_off(&self, id: &str, why: Option<&str>, actor: &Actor) -> Result<StoredOrder, DeskError> {
         let order = self.order(id, actor).await?;
         if matches!(actor, Actor::Shop(_)) && matches!(order.state, OrderState::NeedsReview | OrderState::Dead) {
             let why = "the ERP may have it already; ask the supplier";
@@ -187,7 +184,11 @@ impl Desk {
             OrderState::Accepted => "the ERP has it; cancel it there, and the answer cancels it here",
             _ => "it is over",
         };
-        let advance = self.step(&order, Event::Cancel, "cancelled", actor, help)?;
+        let mut advance = self.step(&order, Event::Cancel, "cancelled", actor, help)?;
+        if let (Some(why), Some(step)) = (why, advance.steps.last_mut()) {
+            step.cause = format!("dropped: {why}");
+            advance.reason = Some(why.to_owned());
+        }
         self.commit(advance).await
     }
 
@@ -234,42 +235,6 @@ impl Desk {
         }
         advance.erp_number = Some(number.to_owned());
         self.commit(advance).await
-    }
-
-    /// What is not tried any more: orders that were given up, the newest first, and messages that could not be read.
-    pub async fn dead(&self, limit: u32) -> Result<Vec<Dead>, DeskError> {
-        let filter = OrderFilter { states: vec![OrderState::Dead], limit, ..OrderFilter::default() };
-        let mut dead: Vec<Dead> = self.store.orders(&filter).await?.into_iter().map(given_up).collect();
-        dead.extend(self.store.dead_letters(None, limit).await?.into_iter().map(unreadable));
-        Ok(dead)
-    }
-
-    /// One of them, by its identifier.
-    pub async fn show_dead(&self, id: &str) -> Result<Dead, DeskError> {
-        if let Some(letter) = self.store.dead_letter(id).await? {
-            return Ok(unreadable(letter));
-        }
-        match self.store.order(id).await? {
-            Some(order) if order.state == OrderState::Dead => Ok(given_up(order)),
-            _ => Err(DeskError::NoLetter(id.to_owned())),
-        }
-    }
-
-    /// Takes it up again: a dead order as [`Self::retry`] does, a message that could not be read by publishing it once
-    /// more.
-    pub async fn retry_dead(&self, id: &str, actor: &Actor) -> Result<(), DeskError> {
-        match self.show_dead(id).await?.order {
-            Some(order) => self.retry(&order.id, actor).await.map(|_| ()),
-            None => self.remove_letter(id, true).await,
-        }
-    }
-
-    /// Drops it: a dead order is cancelled, a message that could not be read is deleted.
-    pub async fn drop_dead(&self, id: &str, actor: &Actor) -> Result<(), DeskError> {
-        match self.show_dead(id).await?.order {
-            Some(order) => self.cancel(&order.id, actor).await.map(|_| ()),
-            None => self.remove_letter(id, false).await,
-        }
     }
 
     /// After a restore from a backup: sends every open order through `unknown`, since the ERP may know more than the
@@ -332,35 +297,5 @@ impl Desk {
         tell_change(&advance, &after);
         self.wake.orders_changed();
         Ok(after)
-    }
-
-    async fn remove_letter(&self, id: &str, revive: bool) -> Result<(), DeskError> {
-        if !self.store.remove_dead_letter(id, revive, self.clock.now()).await? {
-            return Err(DeskError::NoLetter(id.to_owned()));
-        }
-        self.wake.orders_changed();
-        Ok(())
-    }
-}
-
-fn given_up(order: StoredOrder) -> Dead {
-    Dead {
-        id: order.id.clone(),
-        connection: order.connection.clone(),
-        reason: order.reason.clone().unwrap_or_default(),
-        at: order.changed_at,
-        message: None,
-        order: Some(order),
-    }
-}
-
-fn unreadable(letter: DeadLetter) -> Dead {
-    Dead {
-        id: letter.id,
-        connection: letter.connection,
-        reason: letter.reason,
-        at: letter.at,
-        order: None,
-        message: Some(letter.bytes.escape_ascii().to_string()),
     }
 }

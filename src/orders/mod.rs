@@ -7,6 +7,7 @@
 mod answers;
 mod context;
 mod crash;
+mod dead;
 mod deadlines;
 pub mod desk;
 mod fields;
@@ -21,7 +22,8 @@ pub mod state;
 mod target;
 
 pub use context::Pause;
-pub use desk::{Actor, Dead, Desk, DeskError, Shown};
+pub use dead::{Dead, DeadFilter};
+pub use desk::{Actor, Desk, DeskError, Shown};
 pub use fields::FieldError;
 pub use intake::{Accepted, CustomerScope, Intake, IntakeError};
 pub use retry::Policy;

@@ -1,39 +1,30 @@
-//! The consumer of one connection's work: takes an order, hands it over, commits what that came to, and only then
-//! acknowledges the message.
+//! The consumer of one connection's work: takes messages, has their orders dealt with side by side, and only then
+//! acknowledges each. While the connection cannot be reached, or a person has told its orders to wait, it takes none.
 //!
-//! Never twice: before each create the order is `sending` with a fresh attempt, on disk. An outcome that is no clear
-//! answer makes it `unknown`, and an unknown order is handed over again only as its system's class of create allows.
+//! What does not live here: what is done about an order (`worker`, `doubt`).
+
+mod doubt;
+mod hands;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
-use uuid::Uuid;
 
-use super::context::{Context, Pause, Stopped, WHO};
+use super::context::{Context, Pause, Stopped};
 use super::crash::broken_off;
-use super::presence::Present;
-use super::state::Event;
-use super::target::Target;
-use crate::connector::{CreateClass, Created, Found};
-use crate::queue::clock::after;
-use crate::queue::{Consumer, QueueError, Unreadable};
-use crate::store::{Advance, AttemptCount, DeadLetter, Message, OrderState, StoreError, StoredOrder};
-use crate::telemetry::{self, event::OrderAttempted};
+use super::target::Targets;
+use crate::queue::{Consumer, Delivery, QueueError};
+use hands::{Done, Hands};
+use worker::{Line, Worker};
 
-/// Messages a consumer holds.
-const PREFETCH: usize = 8;
+/// Messages a consumer holds for each order that is dealt with at a time: the next ones are there when one is done, and
+/// the others are left to other processes.
+const HELD: usize = 2;
 
 /// How long a queue that fails is left alone.
 const QUEUE_REST: Duration = Duration::from_secs(5);
-
-/// Whether the connection works.
-enum Line {
-    Up,
-    /// It cannot be reached: why.
-    Down(String),
-}
 
 /// What ends a turn of the consumer.
 enum Turn {
@@ -41,10 +32,19 @@ enum Turn {
     Down(String),
     /// The queue failed.
     Queue(QueueError),
-    /// The configuration changed.
+    /// Dealing with an order broke off: why.
+    Broken(String),
+    /// The configuration changed, or a person told the orders to wait.
     Again,
     /// The shutdown came.
     Stopped,
+}
+
+/// What a turn of the consumer goes on with.
+enum Next {
+    End(Turn),
+    Done(Done),
+    Delivery(Delivery),
 }
 
 /// Sends one connection's orders.
@@ -67,13 +67,16 @@ impl Sender {
         }
         while !*self.shutdown.borrow() {
             targets.mark_unchanged();
-            if self.context.target(&self.connection).is_none() {
-                return;
+            let Some(target) = self.context.target(&self.connection) else { return };
+            if self.is_told_to_wait() {
+                self.until_resumed(&mut targets).await;
+                continue;
             }
-            let consumer = self.context.queue.consume(&self.connection, PREFETCH).await;
+            let side_by_side = target.concurrency.max(1);
+            let consumer = self.context.queue.consume(&self.connection, HELD * side_by_side).await;
             let turn = match consumer {
                 // The consumer ends with the turn: while the connection is down, no delivery is held.
-                Ok(consumer) => self.turn(consumer, &mut targets).await,
+                Ok(consumer) => self.turn(consumer, side_by_side, &mut targets).await,
                 Err(error) => Turn::Queue(error),
             };
             match turn {
@@ -82,12 +85,27 @@ impl Sender {
                 Turn::Down(reason) => self.wait_for_connection(reason, &mut targets).await,
                 Turn::Queue(error) => {
                     tracing::error!(connection = self.connection, %error, "orders wait");
-                    tokio::select! {
-                        () = self.context.clock.sleep(QUEUE_REST) => {}
-                        _ = self.shutdown.wait_for(|stop| *stop) => return,
+                    self.rest().await;
+                }
+                Turn::Broken(error) => {
+                    tracing::error!(
+                        connection = self.connection,
+                        error,
+                        "dealing with an order broke off; please report it"
+                    );
+                    if self.after_crash().await.is_err() {
+                        return;
                     }
+                    self.rest().await;
                 }
             }
+        }
+    }
+
+    async fn rest(&mut self) {
+        tokio::select! {
+            () = self.context.clock.sleep(QUEUE_REST) => {}
+            _ = self.shutdown.wait_for(|stop| *stop) => {}
         }
     }
 
@@ -106,367 +124,79 @@ impl Sender {
         Ok(())
     }
 
+    /// Has the messages' orders dealt with, so many side by side, until something ends the turn. Then what is in hand is
+    /// done and acknowledged; the other messages go back.
     async fn turn(
         &mut self,
         mut consumer: Box<dyn Consumer>,
-        targets: &mut watch::Receiver<Arc<super::target::Targets>>,
+        side_by_side: usize,
+        targets: &mut watch::Receiver<Arc<Targets>>,
     ) -> Turn {
-        loop {
-            let delivery = tokio::select! {
+        let mut told = self.context.told_to_wait.subscribe();
+        let mut hands = Hands::default();
+        let mut end = loop {
+            let room = hands.busy() < side_by_side && hands.held() < HELD * side_by_side;
+            let next = tokio::select! {
                 biased;
-                _ = self.shutdown.wait_for(|stop| *stop) => return Turn::Stopped,
-                _ = targets.changed() => return Turn::Again,
-                delivery = consumer.next() => match delivery {
-                    Ok(delivery) => delivery,
-                    Err(error) => return Turn::Queue(error),
+                _ = self.shutdown.wait_for(|stop| *stop) => Next::End(Turn::Stopped),
+                _ = targets.changed() => Next::End(Turn::Again),
+                _ = told.wait_for(|told| told.contains_key(&self.connection)) => Next::End(Turn::Again),
+                Some(done) = hands.done() => Next::Done(done),
+                delivery = consumer.next(), if room => match delivery {
+                    Ok(delivery) => Next::Delivery(delivery),
+                    Err(error) => Next::End(Turn::Queue(error)),
                 },
             };
-            let Some(target) = self.context.target(&self.connection) else { return Turn::Again };
-            let dealt = match delivery.message {
-                Ok(message) => self.deal_with(&message, &target).await,
-                Err(Unreadable { bytes, reason }) => self.bury(None, bytes, reason).await,
-            };
-            let line = match dealt {
-                Ok(line) => line,
-                Err(Stopped) => return Turn::Stopped,
-            };
-            if let Err(error) = consumer.ack(delivery.tag).await {
-                return Turn::Queue(error);
-            }
-            if let Line::Down(reason) = line {
-                return Turn::Down(reason);
-            }
-        }
-    }
-
-    /// Takes the step that a message says is due. A message of an earlier generation, or one too many, has no effect.
-    async fn deal_with(&mut self, message: &Message, target: &Target) -> Result<Line, Stopped> {
-        let context = Arc::clone(&self.context);
-        let read =
-            context.until_done("reading an order", &mut self.shutdown, || context.store.order(&message.order)).await?;
-        let order = match read {
-            Ok(Some(order)) => order,
-            Ok(None) => return self.bury_message(message, "there is no such order".to_owned()).await,
-            Err(error) => return self.bury_message(message, error.to_string()).await,
-        };
-        let now = context.clock.now();
-        if order.generation != message.generation || order.not_before.is_some_and(|not_before| not_before > now) {
-            return Ok(Line::Up);
-        }
-        match (order.state, target.system.class()) {
-            (OrderState::Queued, _) => self.attempt(&order, target, false).await,
-            // An order that was held when a backup was made must not go out unless a person lets it.
-            (OrderState::Unknown, CreateClass::Unique) if order.previous != Some(OrderState::Held) => {
-                self.attempt(&order, target, true).await
-            }
-            (OrderState::Unknown, class) => self.clarify(&order, target, class).await,
-            _ => Ok(Line::Up),
-        }
-    }
-
-    /// Hands an order over and commits what that came to. `doubt`: an earlier attempt may have taken effect.
-    async fn attempt(&mut self, order: &StoredOrder, target: &Target, doubt: bool) -> Result<Line, Stopped> {
-        let context = Arc::clone(&self.context);
-        let came_from = order.previous;
-        let present = tokio::select! {
-            present = context.presence.present() => present,
-            _ = self.shutdown.wait_for(|stop| *stop) => None,
-        };
-        let Some(Present { lease, .. }) = present else { return Err(Stopped) };
-        let claimed =
-            context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease)).await?;
-        let order = match claimed {
-            Ok(Some(order)) if context.presence.holds(&lease) => order,
-            Ok(Some(order)) => {
-                // It may be in doubt already, and others see to it.
-                tracing::warn!(
-                    order_id = order.id,
-                    "this process stood still for too long: the order is not sent by it"
-                );
-                return Ok(Line::Up);
-            }
-            Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::Up),
-            Err(error) => {
-                tracing::error!(order_id = order.id, %error, "order cannot be taken");
-                return Ok(Line::Up);
-            }
-        };
-        let begun = std::time::Instant::now();
-        let created = target.create(&order, context.clock.as_ref()).await;
-        telemetry::emit(OrderAttempted {
-            order_id: &order.id,
-            connection: &order.connection,
-            outcome: outcome(&created),
-            duration: begun.elapsed(),
-        });
-        let now = context.clock.now();
-        let policy = target.policy();
-        match created {
-            Created::Accepted { number } => {
-                let cause = format!("the ERP has it under {number}");
-                self.commit(&order, &[(Event::Accepted, &cause)], |a| a.erp_number = Some(number.clone())).await?;
-            }
-            Created::Submitted => {
-                self.commit(&order, &[(Event::Submitted, "handed over")], |a| a.submitted_at = Some(now)).await?;
-            }
-            Created::Rejected { reason } if doubt => {
-                return self.refused_in_doubt(&order, came_from, target, &reason).await;
-            }
-            Created::Rejected { reason } | Created::Undone { reason } => {
-                self.commit(&order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
-            }
-            Created::NotExecuted { reason, connection_down, retry_after } => {
-                let attempts = if connection_down { 1 } else { order.attempt };
-                let own = policy.next(now, attempts);
-                let next = retry_after.map_or(own, |wait| after(now, wait).max(own));
-                // Where an earlier attempt is in doubt, that this one was not executed proves nothing about it.
-                let event = if doubt { Event::Doubt } else { Event::NotExecuted };
-                self.commit(&order, &[(event, &reason)], |a| {
-                    a.reason = Some(reason.clone());
-                    a.publish_at = Some(next);
-                    if connection_down {
-                        a.attempts = AttemptCount::GiveBack;
+            match next {
+                Next::End(turn) => break turn,
+                Next::Done(done) => {
+                    if let Some(turn) = acknowledge(done, consumer.as_mut()).await {
+                        break turn;
                     }
-                })
-                .await?;
-                if connection_down {
-                    return Ok(Line::Down(reason));
                 }
+                Next::Delivery(delivery) => match self.context.target(&self.connection) {
+                    Some(target) => hands.take(delivery, self.worker(), target),
+                    None => break Turn::Again,
+                },
             }
-            Created::Unknown { reason } => {
-                let next = match target.system.class() {
-                    // The repeat is harmless; after the first it comes with growing waits.
-                    CreateClass::Unique if order.attempt <= 1 => now,
-                    CreateClass::Unique => policy.next(now, order.attempt - 1),
-                    // Found early is found; what is not found yet waits for the end of `settle`.
-                    CreateClass::Bounded { .. } => now,
-                    CreateClass::Open => policy.next(now, order.attempt),
-                };
-                self.commit(&order, &[(Event::Doubt, &reason)], |a| {
-                    a.reason = Some(reason.clone());
-                    a.publish_at = Some(next);
-                })
-                .await?;
-            }
-        }
-        Ok(Line::Up)
-    }
-
-    /// The ERP refuses a repeated create. Its words may be about the repeat alone: an earlier attempt that took effect
-    /// can use up the credit or the stock that the repeat lacks.
-    async fn refused_in_doubt(
-        &mut self,
-        order: &StoredOrder,
-        came_from: Option<OrderState>,
-        target: &Target,
-        refusal: &str,
-    ) -> Result<Line, Stopped> {
-        let clock = Arc::clone(&self.context.clock);
-        let now = clock.now();
-        match target.find(order, clock.as_ref()).await {
-            Found::Accepted { number } => {
-                let cause = format!("the ERP has it under {number}, from an earlier attempt");
-                self.commit(order, &[(Event::Accepted, &cause)], |a| a.erp_number = Some(number.clone())).await?;
-            }
-            Found::Submitted => {
-                let cause = "handed over by an earlier attempt";
-                self.commit(order, &[(Event::Submitted, cause)], |a| a.submitted_at = Some(now)).await?;
-            }
-            Found::Doubtful { reason } => {
-                self.commit(order, &[(Event::Doubt, refusal), (Event::Review, &reason)], |a| {
-                    a.reason = Some(reason.clone());
-                })
-                .await?;
-            }
-            Found::Rejected { reason } => {
-                self.commit(order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
-            }
-            // A person has looked, or the ERP had refused it before: no earlier attempt is left to take effect.
-            Found::Missing { .. } if matches!(came_from, Some(OrderState::NeedsReview | OrderState::Rejected)) => {
-                self.commit(order, &[(Event::Rejected, refusal)], |a| a.reason = Some(refusal.to_owned())).await?;
-            }
-            Found::Missing { .. } => {
-                let reason = format!(
-                    "the ERP refuses the repeated attempt ({refusal}), but an earlier one got no answer and may still \
-                     take effect; look in the ERP, then cancel the order, retry or resolve it"
-                );
-                self.commit(order, &[(Event::Doubt, refusal), (Event::Review, &reason)], |a| {
-                    a.reason = Some(reason.clone());
-                })
-                .await?;
-            }
-            Found::Failed { reason, connection_down } => {
-                let why =
-                    format!("refused ({refusal}), and whether an earlier attempt took effect is not known: {reason}");
-                let next = target.policy().next(now, order.attempt);
-                self.commit(order, &[(Event::Doubt, &why)], |a| {
-                    a.reason = Some(why.clone());
-                    a.publish_at = Some(next);
-                })
-                .await?;
-                if connection_down {
-                    return Ok(Line::Down(reason));
-                }
-            }
-        }
-        Ok(Line::Up)
-    }
-
-    /// Finds out what became of an order's attempts, and hands it over again only where its class allows.
-    async fn clarify(&mut self, order: &StoredOrder, target: &Target, class: CreateClass) -> Result<Line, Stopped> {
-        let clock = Arc::clone(&self.context.clock);
-        let found = target.find(order, clock.as_ref()).await;
-        let now = clock.now();
-        let answered = order.previous == Some(OrderState::Rejected);
-        match found {
-            Found::Accepted { number } => {
-                let cause = format!("found in the ERP under {number}");
-                self.commit(order, &[(Event::Accepted, &cause)], |a| a.erp_number = Some(number.clone())).await?;
-            }
-            Found::Rejected { reason } => {
-                self.commit(order, &[(Event::Rejected, &reason)], |a| a.reason = Some(reason.clone())).await?;
-            }
-            // What the ERP has answered with a rejection was handed over, of course; a person wants it sent again.
-            Found::Submitted if answered => return self.attempt(order, target, false).await,
-            Found::Submitted => {
-                self.commit(order, &[(Event::Submitted, "found as handed over")], |a| a.submitted_at = Some(now))
-                    .await?;
-            }
-            Found::Doubtful { reason } => self.review(order, &reason).await?,
-            Found::Failed { reason, connection_down } => {
-                // Searches that fail are no attempts, but their waits grow like those of attempts.
-                let next = target.policy().next(now, order.attempt.max(1).saturating_add(order.postponed));
-                self.postpone(order, next, &format!("searching it in the ERP failed: {reason}")).await?;
-                if connection_down {
-                    return Ok(Line::Down(reason));
-                }
-            }
-            Found::Missing { conclusive } => return self.missing(order, target, class, conclusive, now).await,
-        }
-        Ok(Line::Up)
-    }
-
-    /// The ERP does not show the order.
-    async fn missing(
-        &mut self,
-        order: &StoredOrder,
-        target: &Target,
-        class: CreateClass,
-        conclusive: bool,
-        now: Timestamp,
-    ) -> Result<Line, Stopped> {
-        match (order.previous, class) {
-            (Some(OrderState::Held), _) => {
-                let reason = "it was held when the store was backed up, and the ERP does not show it; retry it to send \
-                              it, or cancel it";
-                self.review(order, reason).await?;
-            }
-            // It was handed over before the backup was made, and nothing undoes that.
-            (Some(OrderState::Submitted), _) => {
-                let submitted = order.submitted_at.unwrap_or(now);
-                let cause = "handed over before the backup was made; the answer is still to come";
-                self.commit(order, &[(Event::Submitted, cause)], |a| a.submitted_at = Some(submitted)).await?;
-            }
-            (_, CreateClass::Bounded { settle }) if now < after(order.changed_at, settle) => {
-                let reason = "the ERP does not show it yet; it may still until the connector's `settle` has passed";
-                self.postpone(order, after(order.changed_at, settle), reason).await?;
-            }
-            (_, CreateClass::Bounded { .. }) => return self.attempt(order, target, false).await,
-            // A person has looked, or the ERP has refused it: that is the proof that the search cannot give.
-            (Some(OrderState::NeedsReview | OrderState::Rejected), _) => {
-                return self.attempt(order, target, false).await;
-            }
-            _ if conclusive => return self.attempt(order, target, false).await,
-            _ => {
-                let reason = "the ERP does not show it, which proves nothing: an attempt may still take effect; look in \
-                              the ERP, then `orders resolve --as-created NUMBER` or `orders retry`";
-                self.review(order, reason).await?;
-            }
-        }
-        Ok(Line::Up)
-    }
-
-    async fn review(&mut self, order: &StoredOrder, reason: &str) -> Result<(), Stopped> {
-        self.commit(order, &[(Event::Review, reason)], |a| a.reason = Some(reason.to_owned())).await
-    }
-
-    async fn commit(
-        &mut self,
-        order: &StoredOrder,
-        events: &[(Event, &str)],
-        set: impl Fn(&mut Advance),
-    ) -> Result<(), Stopped> {
-        let context = Arc::clone(&self.context);
-        let committed = context
-            .until_done("storing what became of an order", &mut self.shutdown, || {
-                context.advance(order, events.iter().copied(), WHO, &set)
-            })
-            .await?;
-        match committed {
-            Ok(Some(_)) => {}
-            Ok(None) => tracing::warn!(
-                order_id = order.id,
-                connection = order.connection,
-                outcome = ?events,
-                "the order changed meanwhile, by the ERP's answer or by a person; what the attempt came to is not needed"
-            ),
-            Err(error) => tracing::error!(order_id = order.id, %error, "what became of the order cannot be stored"),
-        }
-        Ok(())
-    }
-
-    async fn postpone(&mut self, order: &StoredOrder, until: Timestamp, reason: &str) -> Result<(), Stopped> {
-        let context = Arc::clone(&self.context);
-        let put_off = context
-            .until_done("putting off an order", &mut self.shutdown, || {
-                context.store.postpone(&order.id, order.state, order.generation, until, reason)
-            })
-            .await?;
-        match put_off {
-            Ok(_) => tracing::info!(order_id = order.id, connection = order.connection, %until, "{reason}"),
-            Err(error) => tracing::error!(order_id = order.id, %error, "the order cannot be put off"),
-        }
-        context.wake.orders_changed();
-        Ok(())
-    }
-
-    async fn bury_message(&mut self, message: &Message, reason: String) -> Result<Line, Stopped> {
-        self.bury(Some(message.clone()), serde_json::to_vec(message).unwrap_or_default(), reason).await
-    }
-
-    async fn bury(&mut self, message: Option<Message>, bytes: Vec<u8>, reason: String) -> Result<Line, Stopped> {
-        let context = Arc::clone(&self.context);
-        let letter = DeadLetter {
-            id: Uuid::now_v7().to_string(),
-            connection: self.connection.clone(),
-            bytes,
-            message,
-            reason,
-            at: context.clock.now(),
         };
-        let buried =
-            context.until_done("keeping a dead letter", &mut self.shutdown, || context.store.bury(&letter)).await?;
-        match buried {
-            Ok(()) => tracing::error!(
-                order_id = letter.message.as_ref().map(|message| &message.order),
-                connection = self.connection,
-                reason = letter.reason,
-                "a message is a dead letter; `tradebridge dead show {}` shows it",
-                letter.id
-            ),
-            Err(error) => tracing::error!(letter = letter.id, %error, "a dead letter cannot be kept"),
+        hands.take_no_more();
+        while let Some(done) = hands.done().await {
+            match (acknowledge(done, consumer.as_mut()).await, &end) {
+                (None, _) | (_, Turn::Stopped) | (Some(Turn::Queue(_)), Turn::Queue(_)) => {}
+                (Some(turn), _) => end = turn,
+            }
         }
-        context.wake.orders_changed();
-        Ok(Line::Up)
+        end
+    }
+
+    fn worker(&self) -> Worker {
+        Worker::new(Arc::clone(&self.context), self.connection.clone(), self.shutdown.clone())
+    }
+
+    fn is_told_to_wait(&self) -> bool {
+        self.context.told_to_wait.borrow().contains_key(&self.connection)
+    }
+
+    /// Waits until a person lets the connection's orders go on, or the configuration changes.
+    async fn until_resumed(&mut self, targets: &mut watch::Receiver<Arc<Targets>>) {
+        let mut told = self.context.told_to_wait.subscribe();
+        if let Some(pause) = told.borrow_and_update().get(&self.connection) {
+            let (who, reason) = (&pause.who, &pause.reason);
+            tracing::warn!(connection = self.connection, who, reason, "the connection is paused: its orders wait");
+        }
+        tokio::select! {
+            _ = self.shutdown.wait_for(|stop| *stop) => {}
+            _ = targets.changed() => {}
+            _ = told.wait_for(|told| !told.contains_key(&self.connection)) => {
+                tracing::info!(connection = self.connection, "the connection is resumed: its orders go on");
+            }
+        }
     }
 
     /// Waits until a probe reaches the connection again. Orders keep waiting in store and queue; their attempts are not
     /// used up.
-    async fn wait_for_connection(
-        &mut self,
-        reason: String,
-        targets: &mut watch::Receiver<Arc<super::target::Targets>>,
-    ) {
+    async fn wait_for_connection(&mut self, reason: String, targets: &mut watch::Receiver<Arc<Targets>>) {
         let context = Arc::clone(&self.context);
         tracing::warn!(connection = self.connection, reason, "connection is down: its orders wait until it is back");
         let since = context.clock.now();
@@ -496,13 +226,22 @@ impl Sender {
     }
 }
 
-fn outcome(created: &Created) -> &'static str {
-    match created {
-        Created::Accepted { .. } => "accepted",
-        Created::Submitted => "submitted",
-        Created::Rejected { .. } | Created::Undone { .. } => "rejected",
-        Created::NotExecuted { connection_down: true, .. } => "connection_down",
-        Created::NotExecuted { .. } => "not_executed",
-        Created::Unknown { .. } => "unknown",
+/// Acknowledges the message of an order that is dealt with; says what ends the turn, if anything does.
+async fn acknowledge(done: Done, consumer: &mut dyn Consumer) -> Option<Turn> {
+    let (tag, line) = match done {
+        Done::Dealt { tag, line: Ok(line) } => (tag, line),
+        Done::Dealt { line: Err(Stopped), .. } => return Some(Turn::Stopped),
+        Done::Broken(error) => return Some(Turn::Broken(error)),
+    };
+    // What was not begun is delivered again.
+    if matches!(line, Line::NotBegun) {
+        return Some(Turn::Again);
+    }
+    if let Err(error) = consumer.ack(tag).await {
+        return Some(Turn::Queue(error));
+    }
+    match line {
+        Line::Down(reason) => Some(Turn::Down(reason)),
+        Line::Up | Line::NotBegun => None,
     }
 }

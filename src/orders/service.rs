@@ -22,6 +22,9 @@ use crate::store::{OrderState, Result, Store};
 /// How long a task that broke off is left alone.
 const REST: Duration = Duration::from_secs(5);
 
+/// How often it is looked which connections are paused.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The order path.
 pub struct Orders {
     context: Arc<Context>,
@@ -31,6 +34,7 @@ pub struct Orders {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Task {
     Presence,
+    Pauses,
     Queue,
     Relay,
     Answers,
@@ -51,7 +55,8 @@ impl Orders {
     ) -> Self {
         let targets = watch::Sender::new(Arc::new(targets));
         let presence = Presence::new(Arc::clone(&store));
-        Self { context: Arc::new(Context { store, queue, wake, clock, presence, targets, pauses: Mutex::default() }) }
+        let (pauses, told_to_wait) = (Mutex::default(), watch::Sender::default());
+        Self { context: Arc::new(Context { store, queue, wake, clock, presence, targets, pauses, told_to_wait }) }
     }
 
     /// Takes other connections, or the same ones otherwise configured, from the next order on. The order in hand goes
@@ -76,7 +81,7 @@ impl Orders {
         let mut targets = self.context.targets.subscribe();
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, Task> = HashMap::new();
-        for task in [Task::Presence, Task::Queue, Task::Relay, Task::Answers, Task::Deadlines] {
+        for task in [Task::Presence, Task::Pauses, Task::Queue, Task::Relay, Task::Answers, Task::Deadlines] {
             self.spawn(task, Duration::ZERO, &shutdown, &mut tasks, &mut names);
         }
         loop {
@@ -115,6 +120,7 @@ impl Orders {
     /// due has its message, and time has done what it does.
     async fn start(&self) -> Result<()> {
         let Context { store, queue, clock, .. } = self.context.as_ref();
+        self.context.read_pauses().await?;
         doubt_broken_off(&self.context).await?;
         let missing = store.replenish(&[OrderState::Queued, OrderState::Unknown], clock.now()).await?;
         if missing > 0 {
@@ -156,6 +162,7 @@ impl Orders {
         let shutdown = shutdown.clone();
         let work: Work = match task.clone() {
             Task::Presence => Box::pin(be_present(Arc::clone(&context), shutdown)),
+            Task::Pauses => Box::pin(follow_pauses(Arc::clone(&context), shutdown)),
             Task::Queue => Box::pin(keep_queue(Arc::clone(&context), shutdown)),
             Task::Relay => {
                 let relay = Relay {
@@ -203,6 +210,19 @@ async fn be_present(context: Arc<Context>, mut shutdown: watch::Receiver<bool>) 
         tokio::select! {
             () = tokio::time::sleep(context.presence.period()) => {}
             _ = shutdown.wait_for(|stop| *stop) => {}
+        }
+    }
+}
+
+/// Notices which connections a person pauses and resumes, at this process or another one.
+async fn follow_pauses(context: Arc<Context>, mut shutdown: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = context.read_pauses().await {
+            tracing::warn!(%error, "which connections are paused cannot be read; what was known of it stays");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = shutdown.wait_for(|stop| *stop) => return,
         }
     }
 }

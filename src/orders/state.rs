@@ -140,6 +140,7 @@ pub fn change<'a>(
         submitted_at: None,
         pursued_since: None,
         publish_at: None,
+        calls: Vec::new(),
     })
 }
 

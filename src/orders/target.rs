@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::retry::Policy;
 use crate::config::Retry;
-use crate::connector::{CreateClass, Created, Found};
+use crate::connector::{CreateClass, Created, Found, Trail};
 use crate::queue::Clock;
 use crate::store::StoredOrder;
 
@@ -23,11 +23,11 @@ pub trait OrderTarget: Send + Sync {
     /// How the system treats the same order twice.
     fn class(&self) -> CreateClass;
 
-    /// Hands the order over.
-    async fn create(&self, order: &StoredOrder) -> Created;
+    /// Hands the order over; what is exchanged is noted in the trail.
+    async fn create(&self, order: &StoredOrder, trail: &Trail) -> Created;
 
-    /// Searches the order by our own reference.
-    async fn find(&self, order: &StoredOrder) -> Found;
+    /// Searches the order by our own reference; what is exchanged is noted in the trail.
+    async fn find(&self, order: &StoredOrder, trail: &Trail) -> Found;
 
     /// Whether the system can be reached; otherwise why not.
     async fn probe(&self) -> Result<(), String>;
@@ -44,6 +44,8 @@ pub struct Target {
     pub answer_within: Duration,
     /// How long a call may take.
     pub timeout: Duration,
+    /// How many orders this process sends side by side.
+    pub concurrency: usize,
 }
 
 /// The connections that take orders, by name.
@@ -61,17 +63,17 @@ impl Target {
         Policy::new(self.retry)
     }
 
-    pub(super) async fn create(&self, order: &StoredOrder, clock: &dyn Clock) -> Created {
-        let (system, order) = (Arc::clone(&self.system), order.clone());
-        match self.call(clock, async move { system.create(&order).await }).await {
+    pub(super) async fn create(&self, order: &StoredOrder, trail: &Trail, clock: &dyn Clock) -> Created {
+        let (system, order, trail) = (Arc::clone(&self.system), order.clone(), trail.clone());
+        match self.call(clock, async move { system.create(&order, &trail).await }).await {
             Called::Done(created) => created,
             Called::Broken(reason) => Created::Unknown { reason },
         }
     }
 
-    pub(super) async fn find(&self, order: &StoredOrder, clock: &dyn Clock) -> Found {
-        let (system, order) = (Arc::clone(&self.system), order.clone());
-        match self.call(clock, async move { system.find(&order).await }).await {
+    pub(super) async fn find(&self, order: &StoredOrder, trail: &Trail, clock: &dyn Clock) -> Found {
+        let (system, order, trail) = (Arc::clone(&self.system), order.clone(), trail.clone());
+        match self.call(clock, async move { system.find(&order, &trail).await }).await {
             Called::Done(found) => found,
             Called::Broken(reason) => Found::Failed { reason, connection_down: false },
         }

@@ -3,14 +3,18 @@
 //! The traits here are small, by use, and assume nothing of the engine: every method works on a page, never on a
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
+mod calls;
 mod error;
 mod history;
 mod kept;
 mod keys;
 mod lease;
+mod order_list;
 mod orders;
+mod pauses;
 mod privacy;
 mod raw;
+mod settled;
 mod shops;
 mod sql;
 mod turns;
@@ -21,17 +25,21 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use calls::{CALLS_KEPT, CallKind, Calls, OrderCall};
 pub use error::{Result, StoreError};
 pub use history::{Deletion, History, Version};
 pub use kept::{Keeping, KeptValue};
 pub use keys::{KeyHash, Keys, StoredKey};
 pub use lease::{HeldLease, Lease, Leases};
+pub use order_list::{OrderCount, OrderFilter};
 pub use orders::{
-    Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
-    OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
+    Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderDocument,
+    OrderState, Orders, Outbox, Step, StoredOrder, Transition,
 };
+pub use pauses::{PausedConnection, Pauses};
 pub use privacy::{Erasure, KnownPerson, Person, Privacy, Traces};
 pub use raw::{KeptBatch, Raws};
+pub use settled::{Settled, SettledLetter, Settlement};
 pub use shops::{Condition, Judged, Listing, ShopChange, ShopChanges, ShopScope, Shops, View};
 pub use sql::{OpenOptions, SqlStore};
 pub use turns::{DueTurn, Turning, Turns};
@@ -173,6 +181,8 @@ pub trait Store:
     + Orders
     + Answers
     + Outbox
+    + Calls
+    + Pauses
     + Shops
     + Keys
     + Keeping

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Cursor, Lease, Result};
+use super::{Cursor, Lease, OrderCall, OrderCount, OrderFilter, Result, Settled, SettledLetter};
 use crate::model::hash::ContentHash;
 use crate::model::{Entity, Key};
 
@@ -232,46 +232,8 @@ pub struct Advance {
     pub pursued_since: Option<Timestamp>,
     /// When the order is to be published for its next step; none where no step is due.
     pub publish_at: Option<Timestamp>,
-}
-
-/// Which orders to show.
-#[derive(Debug, Clone, Default)]
-pub struct OrderFilter {
-    /// Of one shop.
-    pub shop: Option<String>,
-    /// For one connection.
-    pub connection: Option<String>,
-    /// Of one customer, by number.
-    pub customer: Option<String>,
-    /// In one of these states; empty: in any.
-    pub states: Vec<OrderState>,
-    /// Only those whose answer is overdue.
-    pub overdue: bool,
-    /// Accepted at or after this instant.
-    pub accepted_from: Option<Timestamp>,
-    /// Accepted before this instant.
-    pub accepted_before: Option<Timestamp>,
-    /// Only orders with a smaller identifier than this one: the page after the one that ended with it.
-    pub before: Option<String>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-/// How many orders of a connection are in a state, and since when.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OrderCount {
-    /// The connection.
-    pub connection: String,
-    /// The state.
-    pub state: OrderState,
-    /// How many.
-    pub count: u64,
-    /// Of these: how many with an overdue answer.
-    pub overdue: u64,
-    /// When the oldest of them was accepted from its shop.
-    pub oldest_accepted_at: Timestamp,
-    /// When the oldest of them was handed over, of those that were.
-    pub oldest_submitted_at: Option<Timestamp>,
+    /// What was exchanged with the ERP and led to the change.
+    pub calls: Vec<OrderCall>,
 }
 
 /// What the ERP says about one line of an order.
@@ -361,7 +323,7 @@ pub trait Orders: Send + Sync {
     async fn advance(&self, advance: &Advance) -> Result<Option<StoredOrder>>;
 
     /// Like [`Self::advance`], for the one who is about to act on the order and notes his lease with it: also nothing
-    /// while its `not_before` is after the change's time. Refused as [`super::StoreError::Fenced`] where the lease is lost.
+    /// while its `not_before` is after the change's time, or while its connection is paused. Refused as [`super::StoreError::Fenced`] where the lease is lost.
     async fn claim(&self, advance: &Advance, lease: &Lease) -> Result<Option<StoredOrder>>;
 
     /// Orders after an identifier that are `sending` under a lease that has run out, or under this one: of one connection,
@@ -481,13 +443,16 @@ pub trait Outbox: Send + Sync {
     /// Takes a message out of circulation and keeps it as a dead letter.
     async fn bury(&self, letter: &DeadLetter) -> Result<()>;
 
-    /// Dead letters after an identifier, in the order of identifiers.
+    /// Dead letters that are not settled, after an identifier, in the order of identifiers.
     async fn dead_letters(&self, after: Option<&str>, limit: u32) -> Result<Vec<DeadLetter>>;
 
-    /// A dead letter.
+    /// A dead letter that is not settled.
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>>;
 
-    /// Removes a dead letter; with `revive` its message goes back to the outbox where the order still waits for it.
-    /// Whether it was there.
-    async fn remove_dead_letter(&self, id: &str, revive: bool, now: Timestamp) -> Result<bool>;
+    /// Settles a dead letter; one that is retried has its message go back to the outbox where the order still waits for it.
+    /// Whether it was there and not settled yet.
+    async fn settle_dead_letter(&self, id: &str, settled: &Settled) -> Result<bool>;
+
+    /// Dead letters that were settled, the newest first.
+    async fn settled_letters(&self, limit: u32) -> Result<Vec<SettledLetter>>;
 }

@@ -1,7 +1,7 @@
 //! Persons: who is known, erasing one, and whom to leave out from then on.
 //!
 //! A person is a contact of a customer, or a whole customer who is a natural person. Orders, and what the ERP answered
-//! about them, are business documents and stay.
+//! about them, are business documents and stay; the requests and answers by which they were sent go.
 //!
 //! What does not live here: leaving out what a source still says of them (`sync`).
 
@@ -57,6 +57,8 @@ pub struct Erasure {
     pub source_rows: u64,
     /// Orders that name the person. They stay as they are.
     pub orders: u64,
+    /// Calls of the ERP over the customer's orders, whose exchanges were kept.
+    pub calls: u64,
 }
 
 /// By what the kept source rows of a person are told.

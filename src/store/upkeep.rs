@@ -88,6 +88,8 @@ pub enum Surplus {
     Raw,
     /// Runs that changed nothing; of each source the newest stays.
     Runs,
+    /// Requests and answers by which orders were sent.
+    Calls,
     /// Tombstones. Cursors from before one that is dropped are void.
     Tombstones,
     /// Ended memberships and earlier lives of parts that only cursors could ask for which are void by now.
@@ -107,6 +109,7 @@ impl Surplus {
         let rest = [
             (Self::Raw, before(retention.raw.into())),
             (Self::Runs, before(retention.runs.into())),
+            (Self::Calls, before(retention.calls.into())),
             (Self::Tombstones, before(retention.tombstones.into())),
             (Self::Memberships, now),
             (Self::Leftovers, now),
@@ -120,6 +123,7 @@ impl Surplus {
             Self::History(_) => "history",
             Self::Raw => "raw",
             Self::Runs => "runs",
+            Self::Calls => "calls",
             Self::Tombstones => "tombstones",
             Self::Memberships => "memberships",
             Self::Leftovers => "leftovers",

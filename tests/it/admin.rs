@@ -14,7 +14,7 @@ use tradebridge::daemon::Bridge;
 use super::daemon::Site;
 
 /// Every route, with a method.
-const ROUTES: [(&str, &str); 29] = [
+const ROUTES: [(&str, &str); 31] = [
     ("POST", "/admin/v1/sync"),
     ("POST", "/admin/v1/preview"),
     ("POST", "/admin/v1/reload"),
@@ -37,6 +37,8 @@ const ROUTES: [(&str, &str); 29] = [
     ("GET", "/admin/v1/dead/x"),
     ("POST", "/admin/v1/dead/x/retry"),
     ("POST", "/admin/v1/dead/x/drop"),
+    ("POST", "/admin/v1/connections/x/pause"),
+    ("POST", "/admin/v1/connections/x/resume"),
     ("GET", "/admin/v1/store"),
     ("GET", "/admin/v1/store/digest"),
     ("POST", "/admin/v1/store/prune"),

@@ -359,7 +359,7 @@ async fn an_order_goes_out_as_the_standard_has_it() {
     let mapping = Outbound::compile(&Document::load(&file).unwrap()).unwrap_or_else(|problems| panic!("{problems}"));
     let request = mapping.apply(&order(complete_order()), &exchange.setting).unwrap();
     let action = exchange.connector.action("order").unwrap();
-    exchange.connector.create(action, &request, "TB-01K8ZT").await;
+    exchange.connector.create(action, &request, "TB-01K8ZT", &tradebridge::connector::Trail::default()).await;
 
     let written = std::fs::read_to_string(exchange.directory.path().join("inbox/ORDER-TB-01K8ZT.xml")).unwrap();
     assert_eq!(departures(&written), Vec::<String>::new(), "{written}");

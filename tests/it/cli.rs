@@ -483,8 +483,12 @@ fn every_command_that_looks_answers_in_json_with_and_without_a_daemon() {
         &["preview", "erp", "product", "--limit", "1"],
         &["sync", "erp", "credit", "--dry-run"],
     ];
-    let missing: [&[&str]; 4] =
-        [&["runs", "show", "x"], &["orders", "show", "x"], &["dead", "show", "x"], &["dead", "drop", "x"]];
+    let missing: [&[&str]; 4] = [
+        &["runs", "show", "x"],
+        &["orders", "show", "x"],
+        &["dead", "show", "x"],
+        &["dead", "drop", "x", "--reason", "y"],
+    ];
     let ask = || {
         for command in commands {
             let (exit, answer) = site.ask(command);
@@ -500,4 +504,15 @@ fn every_command_that_looks_answers_in_json_with_and_without_a_daemon() {
     ask();
     let openapi = run(site.directory.path(), &["openapi"]);
     assert_eq!(parsed(&openapi)["openapi"], "3.1.0");
+}
+
+#[test]
+fn roles_are_for_daemons_that_share_a_store_and_a_broker() {
+    let site = Site::new();
+    let refused = site.command(&["run", "--role", "order,api"]).output().unwrap();
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("'order'") && err(&refused).contains("'orders'"), "{}", err(&refused));
+    let refused = site.command(&["run", "--role", "api"]).output().unwrap();
+    assert_eq!(code(&refused), 2);
+    assert!(err(&refused).contains("leave out --role") && err(&refused).contains("PostgreSQL"), "{}", err(&refused));
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tradebridge::config::{Config, Document, KeyPath, Problems};
 use tradebridge::connector::{
-    Catalog, Connector, ConnectorError, CreateClass, Created, Found, Manifest, Offer, ProbeResult, Wanted,
+    Catalog, Connector, ConnectorError, CreateClass, Created, Found, Manifest, Offer, ProbeResult, Trail, Wanted,
 };
 use tradebridge::mapping::{Outbound, Setting};
 use tradebridge::record::{Map, Seen, Value};
@@ -154,11 +154,11 @@ impl Erp {
     }
 
     async fn create(&self, request: &Map, reference: &str) -> Created {
-        self.connector.create(self.connector.action("order").unwrap(), request, reference).await
+        self.connector.create(self.connector.action("order").unwrap(), request, reference, &Trail::default()).await
     }
 
     async fn find(&self, request: &Map, reference: &str) -> Found {
-        self.connector.find(self.connector.action("order").unwrap(), request, reference).await
+        self.connector.find(self.connector.action("order").unwrap(), request, reference, &Trail::default()).await
     }
 
     fn order(&self, reference: &str) -> PathBuf {
@@ -494,7 +494,7 @@ async fn a_read_only_inbox_says_what_to_do() {
     let manifest = MANIFEST.replace("${settings.root}/inbox", inbox.to_str().unwrap());
     let connector = bind(&manifest, &format!("root = '{}'", erp.root.display())).unwrap();
     let action = connector.action("order").unwrap();
-    let reason = not_executed(connector.create(action, &request("10000", "A-1"), "R1").await);
+    let reason = not_executed(connector.create(action, &request("10000", "A-1"), "R1", &Trail::default()).await);
     assert!(reason.contains("may not write to") || reason.contains("read-only"), "{reason}");
     let probes = connector.probe().await;
     let probe = probes.iter().find(|probe| probe.purpose == "action order").unwrap();
@@ -577,7 +577,7 @@ async fn finding_nothing_proves_something_only_where_the_system_archives() {
     let erp = Erp::new("");
     let unarchived = bind(MANIFEST, &format!("root = '{}'", erp.root.display())).unwrap();
     let action = unarchived.action("order").unwrap();
-    assert_eq!(unarchived.find(action, &order, "R1").await, Found::Missing { conclusive: false });
+    assert_eq!(unarchived.find(action, &order, "R1", &Trail::default()).await, Found::Missing { conclusive: false });
     // Nor where the archive cannot be looked into.
     fs::remove_dir(erp.root.join("done")).unwrap();
     assert!(matches!(erp.find(&order, "R1").await, Found::Failed { connection_down: true, .. }));
@@ -763,7 +763,7 @@ async fn the_demo_is_read_and_ordered_from_by_the_connector_that_ships() {
     };
     let request = mapping.apply(&order, &setting).unwrap_or_else(|rejected| panic!("{rejected}"));
     let action = connector.action("order").unwrap();
-    assert_eq!(connector.create(action, &request, "TB-1").await, Created::Submitted);
+    assert_eq!(connector.create(action, &request, "TB-1", &Trail::default()).await, Created::Submitted);
     let bytes = fs::read(directory.path().join("inbox/ORD-TB-1.csv")).unwrap();
     assert!(bytes.windows(4).any(|four| four == b"v\xf3\xf3r"), "windows-1252");
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
@@ -771,5 +771,5 @@ async fn the_demo_is_read_and_ordered_from_by_the_connector_that_ships() {
     assert_eq!(lines.len(), 3, "{text}");
     assert!(lines[0].starts_with("Referentie;Orderdatum;") && lines[1].starts_with("TB-1;24-11-2026;b2b;W-1;10000;"));
     assert!(lines[1].contains(";50,5;ST;0,684;") && lines[2].contains(";1E3;10;M;"), "{text}");
-    assert_eq!(connector.find(action, &request, "TB-1").await, Found::Submitted);
+    assert_eq!(connector.find(action, &request, "TB-1", &Trail::default()).await, Found::Submitted);
 }

@@ -90,6 +90,23 @@ async fn an_order_becomes_a_file_and_the_answer_makes_it_accepted_or_rejected() 
     assert_eq!(inbox.len(), 1);
     assert!(text.contains(";KGL-15-090;50;ST;0,684;") && text.contains(";TST-22;10;ST;"), "{text}");
 
+    let id = first["id"].as_str().unwrap();
+    let (_, shown) = site.ask(&["orders", "show", id]);
+    let call = &shown["calls"][0];
+    assert_eq!((&call["kind"], &call["outcome"], &call["attempt"]), (&"create".into(), &"submitted".into(), &1.into()));
+    let written = &call["exchanges"][0]["request"];
+    assert_eq!(written["method"], "write");
+    assert!(written["address"].as_str().unwrap().ends_with(&format!("inbox/ORD-{reference}.csv")), "{written:#}");
+    assert_eq!(written["body"].as_str().unwrap(), text.as_str(), "what was written, as it was");
+    let told = site.command(&["orders", "show", id]).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        told.contains("create of attempt 1: submitted")
+            && told.contains("> write ")
+            && told.contains(";KGL-15-090;50;"),
+        "{told}"
+    );
+
     answer(&site, "orderantwoord.csv", "orderantwoord-1.csv", reference);
     state(&mut daemon, "accepted");
     let accepted = shop.order("WEB-1").await;
@@ -107,6 +124,7 @@ async fn an_order_becomes_a_file_and_the_answer_makes_it_accepted_or_rejected() 
     let way: Vec<&str> = whole["transitions"].as_array().unwrap().iter().map(|t| t["to"].as_str().unwrap()).collect();
     assert_eq!(way, ["received", "queued", "sending", "submitted", "accepted"]);
     assert!(whole["lines"].to_string().contains("2026-12-03"), "the second line comes later: {whole:#}");
+    assert!(!whole.to_string().contains("exchanges"), "what was exchanged with the ERP is not for shops: {whole:#}");
 
     let (_, second) = shop.post(&order("WEB-2")).await.unwrap();
     state(&mut daemon, "submitted");
@@ -116,6 +134,21 @@ async fn an_order_becomes_a_file_and_the_answer_makes_it_accepted_or_rejected() 
     let rejected = shop.order("WEB-2").await;
     let reason = "Kredietlimiet overschreden; neem contact op met uw coördinator financiën";
     assert_eq!((&rejected["state"], &rejected["reason"]), (&"rejected".into(), &reason.into()));
+
+    // The cause is mended, for all that have it.
+    let (code, said) = site.ask(&["orders", "retry", "--reason", "nothing like that"]);
+    assert_eq!((code, &said), (0, &json!({ "done": [], "failed": [] })));
+    let (code, said) = site.ask(&["orders", "retry"]);
+    assert_eq!(code, 2, "not all there are by accident: {said:#}");
+    let (code, said) = site.ask(&["orders", "retry", "--reason", "kredietlimiet", "--since", "2026-01-01"]);
+    assert_eq!((code, &said["done"]), (0, &json!([second["id"]])), "{said:#}");
+    state(&mut daemon, "unknown");
+    let (code, said) = site.ask(&["orders", "retry", id, second["id"].as_str().unwrap()]);
+    assert_eq!(
+        (code, said["failed"][0]["id"].as_str()),
+        (1, Some(id)),
+        "an accepted order cannot be retried: {said:#}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

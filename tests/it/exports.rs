@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use tradebridge::config::Document;
+use tradebridge::connector::Trail;
 use tradebridge::mapping::Outbound;
 use tradebridge::record::Value;
 
@@ -99,7 +100,7 @@ async fn an_order_goes_out_as_the_erp_reads_it() {
         }
     };
     let action = exchange.connector.action("order").unwrap();
-    exchange.connector.create(action, &order("Café; \"nu\""), "TB-01K8ZT").await;
+    exchange.connector.create(action, &order("Café; \"nu\""), "TB-01K8ZT", &Trail::default()).await;
     let written = std::fs::read(exchange.directory.path().join("inbox/ORD-TB-01K8ZT.csv")).unwrap();
     let text: String = written.iter().map(|b| char::from(*b)).collect();
     let rows: Vec<&str> = text.split("\r\n").collect();
@@ -111,7 +112,7 @@ async fn an_order_goes_out_as_the_erp_reads_it() {
     assert!(rows[2].contains(";2;VD-15;0,5;M;;;"), "{text}");
     assert_eq!(rows.len(), 4);
 
-    let refused = exchange.connector.create(action, &order("Łódź"), "TB-02").await;
+    let refused = exchange.connector.create(action, &order("Łódź"), "TB-02", &Trail::default()).await;
     let refused = format!("{refused:?}");
     assert!(refused.contains("rows[1]/Opmerking") && refused.contains("'Ł' (U+0141)"), "{refused}");
     assert_eq!(std::fs::read_dir(exchange.directory.path().join("inbox")).unwrap().count(), 1);

@@ -109,7 +109,14 @@ impl System {
 
     async fn create(&self) -> Created {
         let action = self.connector.action("order").unwrap().clone();
-        self.connector.create(&action, &Map::from_iter([("nr", Value::Text("1".into()))]), "TB-1").await
+        self.connector
+            .create(
+                &action,
+                &Map::from_iter([("nr", Value::Text("1".into()))]),
+                "TB-1",
+                &tradebridge::connector::Trail::default(),
+            )
+            .await
     }
 }
 

@@ -32,6 +32,7 @@ mod privacy;
 mod pull;
 mod real;
 mod several;
+mod several_orders;
 mod shops;
 mod store;
 mod support;

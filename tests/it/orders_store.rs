@@ -5,8 +5,9 @@ use serde_json::json;
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Entity, Key};
 use tradebridge::store::{
-    Advance, AttemptCount, Conflict, Cursor, DeadLetter, Intaken, Lease, LineAnswer, Message, NewOrder, OrderDocument,
-    OrderFilter, OrderState, Step, StoreError, StoredOrder, Transition,
+    Advance, AttemptCount, CallKind, Conflict, Cursor, DeadLetter, Intaken, Lease, LineAnswer, Message, NewOrder,
+    OrderCall, OrderDocument, OrderFilter, OrderState, PausedConnection, Settled, SettledLetter, Settlement, Step,
+    StoreError, StoredOrder, Surplus, Transition,
 };
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ conformance!(
     what_the_erp_says_is_kept_beside_the_state,
     answers_that_do_not_fit_are_kept_until_they_do,
     a_dead_letter_leaves_circulation_and_comes_back,
+    the_last_calls_of_each_kind_are_kept,
+    a_paused_connection_lets_no_attempt_begin,
+    lists_are_filtered_by_reason_and_time,
 );
 
 fn at(seconds: i64) -> Timestamp {
@@ -37,7 +41,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// A queued order accepted at second 0.
-fn order(reference: &str) -> StoredOrder {
+pub(crate) fn order(reference: &str) -> StoredOrder {
     let content = json!({"reference": reference, "customer": "10000"});
     let id = Uuid::now_v7();
     StoredOrder {
@@ -67,7 +71,7 @@ fn order(reference: &str) -> StoredOrder {
     }
 }
 
-fn new(order: StoredOrder) -> NewOrder {
+pub(crate) fn new(order: StoredOrder) -> NewOrder {
     let transition = |from, to| Transition {
         at: order.accepted_at,
         from,
@@ -100,6 +104,7 @@ fn to(order: &StoredOrder, state: OrderState, time: Timestamp) -> Advance {
         submitted_at: None,
         pursued_since: None,
         publish_at: None,
+        calls: Vec::new(),
     }
 }
 
@@ -440,9 +445,96 @@ async fn a_dead_letter_leaves_circulation_and_comes_back(engine: Engine) {
     assert_eq!(store.dead_letters(None, 10).await.unwrap(), [first.clone(), second.clone()]);
     assert_eq!(store.dead_letters(Some(&first.id), 10).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(store.dead_letter(&first.id).await.unwrap(), Some(first.clone()));
-    assert!(store.remove_dead_letter(&second.id, false, at(9)).await.unwrap());
-    assert!(!store.remove_dead_letter(&second.id, false, at(9)).await.unwrap());
-    assert!(store.remove_dead_letter(&first.id, true, at(9)).await.unwrap());
+    let settled = |how, why: Option<&str>| Settled {
+        how,
+        at: at(9),
+        who: "operator jan".to_owned(),
+        why: why.map(str::to_owned),
+    };
+    let dropped = settled(Settlement::Dropped, Some("a test"));
+    assert!(store.settle_dead_letter(&second.id, &dropped).await.unwrap());
+    assert!(!store.settle_dead_letter(&second.id, &dropped).await.unwrap());
+    let retried = settled(Settlement::Retried, None);
+    assert!(store.settle_dead_letter(&first.id, &retried).await.unwrap());
     assert_eq!(due(store, at(9)).await, [message(&one)]);
     assert!(store.dead_letters(None, 10).await.unwrap().is_empty());
+    assert_eq!(store.dead_letter(&first.id).await.unwrap(), None);
+    let traces = store.settled_letters(10).await.unwrap();
+    let trace = |letter: DeadLetter, settled: Settled| SettledLetter { letter, settled };
+    assert_eq!(traces, [trace(second, dropped), trace(first, retried)]);
+}
+
+pub(crate) fn call(kind: CallKind, number: i64, seconds: i64) -> OrderCall {
+    let exchanges = json!([{ "request": { "method": "POST", "body": format!("{number}\u{0} € \\u0000") } }]);
+    OrderCall { kind, number, attempt: 1, at: at(seconds), outcome: "unknown".to_owned(), exchanges }
+}
+
+async fn the_last_calls_of_each_kind_are_kept(engine: Engine) {
+    let store = &TestStore::new(engine).await;
+    let one = stored(store, order("A-1")).await;
+    let other = stored(store, order("A-2")).await;
+    let calls = vec![call(CallKind::Create, 1, 1)];
+    let sending = moved(store, Advance { calls: calls.clone(), ..to(&one, OrderState::Sending, at(1)) }).await;
+    assert_eq!(store.advance(&Advance { calls, ..to(&one, OrderState::Sending, at(1)) }).await.unwrap(), None);
+    for number in 2..6 {
+        store.note_calls(&sending.id, &[call(CallKind::Create, number, number)]).await.unwrap();
+        store.note_calls(&sending.id, &[call(CallKind::Find, number, 10 + number)]).await.unwrap();
+    }
+    let kept = store.calls(&one.id).await.unwrap();
+    let bodies: Vec<_> = kept.iter().map(|call| (call.kind, call.exchanges.clone())).collect();
+    let expected: Vec<_> = [CallKind::Create, CallKind::Find]
+        .into_iter()
+        .flat_map(|kind| (3..6).map(move |number| (kind, call(kind, number, 0).exchanges)))
+        .collect();
+    assert_eq!(bodies, expected);
+    assert!(store.calls(&other.id).await.unwrap().is_empty());
+    let (rows, _) = crate::upkeep::prune(&**store, Surplus::Calls, at(5)).await;
+    assert_eq!((rows, store.calls(&one.id).await.unwrap().len()), (2, 4), "the older ones go with time");
+}
+
+async fn a_paused_connection_lets_no_attempt_begin(engine: Engine) {
+    let store = &TestStore::new(engine).await;
+    let one = stored(store, order("A-1")).await;
+    let lease = store.take_lease("sender/1").await.unwrap().unwrap();
+    let pause = |reason: &str| PausedConnection {
+        connection: "erp".to_owned(),
+        since: at(1),
+        who: "operator jan".to_owned(),
+        reason: reason.to_owned(),
+    };
+    store.pause(&pause("upgrade")).await.unwrap();
+    store.pause(&PausedConnection { since: at(5), ..pause("longer upgrade") }).await.unwrap();
+    assert_eq!(store.pauses().await.unwrap(), [pause("longer upgrade")], "it is paused since the first time");
+    let claim = Advance { attempts: AttemptCount::Take, ..to(&one, OrderState::Sending, at(2)) };
+    assert_eq!(store.claim(&claim, &lease).await.unwrap(), None);
+    // What a person decides is done all the same.
+    assert!(store.resume("erp").await.unwrap());
+    assert!(!store.resume("erp").await.unwrap());
+    assert!(store.claim(&claim, &lease).await.unwrap().is_some());
+}
+
+async fn lists_are_filtered_by_reason_and_time(engine: Engine) {
+    let store = &TestStore::new(engine).await;
+    for (reference, reason, seconds) in
+        [("A-1", "No CREDIT left", 10), ("A-2", "no product", 20), ("A-3", "50%_off", 30)]
+    {
+        let one = stored(store, order(reference)).await;
+        let dead = Advance { reason: Some(reason.to_owned()), ..to(&one, OrderState::Dead, at(seconds)) };
+        moved(store, dead).await;
+    }
+    let found = async |reason: Option<&str>, from: Option<i64>, before: Option<i64>| {
+        let filter = OrderFilter {
+            reason: reason.map(str::to_owned),
+            changed_from: from.map(at),
+            changed_before: before.map(at),
+            limit: 10,
+            ..OrderFilter::default()
+        };
+        let orders = store.orders(&filter).await.unwrap();
+        orders.into_iter().map(|order| order.reference).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some("credit"), None, None).await, ["A-1"]);
+    assert_eq!(found(Some("%"), None, None).await, ["A-3"], "a text, no pattern");
+    assert_eq!(found(None, Some(20), None).await, ["A-3", "A-2"]);
+    assert_eq!(found(None, Some(10), Some(20)).await, ["A-1"]);
 }

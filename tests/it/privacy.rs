@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tradebridge::model::{Entity, Key, PartKind};
 use tradebridge::record::Place;
-use tradebridge::store::{Page, Person, Rejection, Store};
+use tradebridge::store::{CallKind, OrderCall, Page, Person, Rejection, Store, StoredOrder};
 use tradebridge::sync::{erase_rows, raw};
 
 use crate::daemon::Site;
+use crate::orders_store;
 use crate::shops::Erp;
 use crate::support::conformance;
 use crate::support::store::{Engine, lease, new_id, run};
@@ -21,6 +22,7 @@ conformance!(
     a_whole_customer_keeps_what_business_rests_on,
     what_is_rejected_goes_too,
     kept_source_rows_go_whatever_their_fields_are_called,
+    what_was_exchanged_over_the_customers_orders_goes,
 );
 
 fn person(contact: Option<&str>) -> Person {
@@ -162,6 +164,27 @@ async fn kept_source_rows_go_whatever_their_fields_are_called(engine: Engine) {
     let batches = store.raw_batches(source.id, 0, 10).await.unwrap();
     let batch = store.raw_batch(batches[0].id).await.unwrap().unwrap();
     assert_eq!((raw::keys(&batch).unwrap(), batch.records), (vec!["c".to_owned(), "d".to_owned()], 2));
+}
+
+async fn what_was_exchanged_over_the_customers_orders_goes(engine: Engine) {
+    let erp = Erp::new(engine).await;
+    let store = &*erp.store;
+    put_customer(&erp, json!({})).await;
+    put_contact(&erp, jeanne("0301234567")).await;
+    let mut ids = Vec::new();
+    for (reference, customer) in [("A-1", "1"), ("A-2", "22")] {
+        let order = StoredOrder { customer: customer.to_owned(), ..orders_store::order(reference) };
+        store.accept(&orders_store::new(order.clone())).await.unwrap();
+        let exchanges = json!([{ "request": { "body": format!("<contact>{EMAIL}</contact>") } }]);
+        let call = OrderCall { exchanges, ..orders_store::call(CallKind::Create, 1, 1) };
+        store.note_calls(&order.id, &[call]).await.unwrap();
+        ids.push(order.id);
+    }
+    let erased = store.erase(&[], &person(Some("7"))).await.unwrap();
+    assert_eq!(erased.calls, 1);
+    assert!(store.calls(&ids[0]).await.unwrap().is_empty());
+    assert!(store.order(&ids[0]).await.unwrap().is_some(), "the order is a business document");
+    assert_eq!(store.calls(&ids[1]).await.unwrap().len(), 1, "another customer's");
 }
 
 /// Whether any file of the store has a text in its bytes.

@@ -32,6 +32,8 @@ pub fn router(_state: &ApiState) -> Router<ApiState> {
         .route("/status", get(work::status))
         .route("/connections/{name}/consent", post(connections::ask_consent))
         .route("/connections/{name}/consent/answer", post(connections::use_consent))
+        .route("/connections/{name}/pause", post(connections::pause))
+        .route("/connections/{name}/resume", post(connections::resume))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))
         .route("/runs/{id}/approve", post(runs::approve))

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::body::Body;
 use super::error::AdminError;
-use super::views::{Listed, Resolution};
+use super::views::{Listed, Resolution, Why};
 use super::who::Who;
 use crate::api::query::{Form, Parameter, Parameters};
 use crate::api::segment::Segment;
 use crate::api::state::ApiState;
 use crate::config::suggest;
-use crate::orders::{Dead, Shown};
+use crate::orders::{Dead, DeadFilter, Shown};
 use crate::store::{OrderFilter, OrderState, StoredOrder};
 
 const ORDER_PARAMETERS: &[Parameter] = &[
@@ -22,6 +22,9 @@ const ORDER_PARAMETERS: &[Parameter] = &[
     Parameter { name: "customer", form: Form::Text, help: "Only of this customer, by number." },
     Parameter { name: "state", form: Form::Text, help: "Only in these states, separated by commas." },
     Parameter { name: "overdue", form: Form::Flag, help: "Only those whose answer is overdue." },
+    Parameter { name: "reason", form: Form::Text, help: "Only those whose reason contains this text." },
+    Parameter { name: "since", form: Form::Past, help: "Only those in their state since this instant or later." },
+    Parameter { name: "until", form: Form::Past, help: "Only those in their state since before this instant." },
     Parameter { name: "before", form: Form::Text, help: "Where to go on: `next` of the page before." },
     Parameter { name: "limit", form: Form::Count { most: 1000, usual: 20 }, help: "At most so many." },
 ];
@@ -53,6 +56,9 @@ pub(super) async fn list(
         customer: given.text("customer"),
         states,
         overdue: given.flag("overdue"),
+        reason: given.text("reason"),
+        changed_from: given.past("since"),
+        changed_before: given.past("until"),
         before: given.text("before"),
         limit,
         ..OrderFilter::default()
@@ -104,14 +110,27 @@ pub(super) async fn resolve(
     Ok(Json(state.desk.resolve(&id, &resolution.as_created, &who.0).await?))
 }
 
-const DEAD_PARAMETERS: &[Parameter] =
-    &[Parameter { name: "limit", form: Form::Count { most: 1000, usual: 50 }, help: "At most so many." }];
+const DEAD_PARAMETERS: &[Parameter] = &[
+    Parameter { name: "connection", form: Form::Text, help: "Only for this connection." },
+    Parameter { name: "reason", form: Form::Text, help: "Only those whose reason contains this text." },
+    Parameter { name: "since", form: Form::Past, help: "Only those that are so since this instant or later." },
+    Parameter { name: "until", form: Form::Past, help: "Only those that are so since before this instant." },
+    Parameter { name: "all", form: Form::Flag, help: "Messages that were retried or dropped too." },
+    Parameter { name: "limit", form: Form::Count { most: 1000, usual: 50 }, help: "At most so many of each kind." },
+];
 
 pub(super) async fn dead(State(state): State<ApiState>, uri: Uri) -> Result<Json<Listed<Dead>>, AdminError> {
     let mut given = Parameters::read(&uri, DEAD_PARAMETERS)?;
-    let limit = given.count("limit", DEAD_PARAMETERS);
+    let filter = DeadFilter {
+        connection: given.text("connection"),
+        reason: given.text("reason"),
+        since: given.past("since"),
+        until: given.past("until"),
+        settled: given.flag("all"),
+        limit: given.count("limit", DEAD_PARAMETERS),
+    };
     given.finish()?;
-    Ok(Json(Listed { items: state.desk.dead(limit).await?, next: None }))
+    Ok(Json(Listed { items: state.desk.dead(&filter).await?, next: None }))
 }
 
 pub(super) async fn show_dead(State(state): State<ApiState>, Segment(id): Segment) -> Result<Json<Dead>, AdminError> {
@@ -131,7 +150,8 @@ pub(super) async fn drop_dead(
     State(state): State<ApiState>,
     who: Who,
     Segment(id): Segment,
+    Body(why): Body<Why>,
 ) -> Result<Json<Value>, AdminError> {
-    state.desk.drop_dead(&id, &who.0).await?;
+    state.desk.drop_dead(&id, &why.reason, &who.0).await?;
     Ok(Json(json!({ "id": id, "dropped": true })))
 }

@@ -194,6 +194,15 @@ pub struct Because {
     pub reason: Option<String>,
 }
 
+/// Why an operator decides as he does, where that has to be said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// In his own words.
+    #[schemars(length(min = 1))]
+    pub reason: String,
+}
+
 /// How an order that needs a person is resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,6 +18,7 @@ use crate::connector::check::FILE_NAMES;
 use crate::connector::connection::blocking;
 use crate::connector::outcome::{Created, Found};
 use crate::connector::probe::Need;
+use crate::connector::trail::{Sent, Trail, shown};
 use crate::connector::word::AfterWord;
 use crate::connector::writing::Writing;
 use crate::expression::Context;
@@ -33,7 +34,14 @@ pub struct FileAction {
 
 impl FileAction {
     /// Hands a request over. Dropping the future gives the attempt up: a file that has no name by then gets none.
-    pub async fn create(&self, plan: &ActionPlan, settings: &Value, request: &Map, reference: &str) -> Created {
+    pub async fn create(
+        &self,
+        plan: &ActionPlan,
+        settings: &Value,
+        request: &Map,
+        reference: &str,
+        trail: &Trail,
+    ) -> Created {
         let (name, content) = match self.file_of(plan, settings, request, reference) {
             Ok(name) => match self.writing.write(request) {
                 Ok(content) => (name, content),
@@ -41,24 +49,53 @@ impl FileAction {
             },
             Err(reason) => return Created::Rejected { reason },
         };
+        let noted = trail.begin(self.touched("write", &name, shown(&content)));
         let abandoned = Abandoned::default();
         let guard = abandoned.guard();
         let handover = Arc::clone(&self.handover);
         let created = blocking("writing a file", move || handover.create(&name, &content, &abandoned)).await;
         drop(guard);
-        created.unwrap_or_else(|error| Created::Unknown { reason: error.to_string() })
+        let created = created.unwrap_or_else(|error| Created::Unknown { reason: error.to_string() });
+        noted.came_to(match &created {
+            Created::Accepted { .. } | Created::Submitted => "the file is there".to_owned(),
+            Created::Rejected { reason }
+            | Created::Undone { reason }
+            | Created::NotExecuted { reason, .. }
+            | Created::Unknown { reason } => reason.clone(),
+        });
+        created
     }
 
     /// Looks for what was handed over under our reference.
-    pub async fn find(&self, plan: &ActionPlan, settings: &Value, request: &Map, reference: &str) -> Found {
+    pub async fn find(
+        &self,
+        plan: &ActionPlan,
+        settings: &Value,
+        request: &Map,
+        reference: &str,
+        trail: &Trail,
+    ) -> Found {
         let name = match self.file_of(plan, settings, request, reference) {
             Ok(name) => name,
             Err(reason) => return Found::Failed { reason, connection_down: false },
         };
+        let noted = trail.begin(self.touched("look for", &name, None));
         let handover = Arc::clone(&self.handover);
-        blocking("looking for a file", move || handover.find(&name))
+        let found = blocking("looking for a file", move || handover.find(&name))
             .await
-            .unwrap_or_else(|error| Found::Failed { reason: error.to_string(), connection_down: false })
+            .unwrap_or_else(|error| Found::Failed { reason: error.to_string(), connection_down: false });
+        noted.came_to(match &found {
+            Found::Accepted { .. } | Found::Submitted => "the file is there, or was taken".to_owned(),
+            Found::Missing { .. } => "the file is not there".to_owned(),
+            Found::Rejected { reason } | Found::Doubtful { reason } | Found::Failed { reason, .. } => reason.clone(),
+        });
+        found
+    }
+
+    /// A file as a trail shows it.
+    fn touched(&self, method: &str, name: &str, body: Option<String>) -> Sent {
+        let address = self.handover.directory().join(name).display().to_string();
+        Sent { method: method.to_owned(), address, headers: Vec::new(), body }
     }
 
     /// The name of a request's file. No text of a request leads out of the directory.

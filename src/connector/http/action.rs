@@ -8,6 +8,7 @@ use super::answer::{Answer, Failure, at_path};
 use super::client::Client;
 use super::request::RequestPlan;
 use crate::connector::outcome::{Created, Found};
+use crate::connector::trail::Trail;
 use crate::expression::{Context, Expression};
 use crate::record::{Map, Value};
 
@@ -64,6 +65,7 @@ pub struct Execution<'a> {
     client: &'a Arc<Client>,
     request: Value,
     reference: Value,
+    trail: Trail,
 }
 
 /// What a search came to.
@@ -96,9 +98,10 @@ enum Walked {
 }
 
 impl<'a> Execution<'a> {
-    /// An execution for a request under our reference.
-    pub fn new(plan: &'a ActionPlan, client: &'a Arc<Client>, request: &Map, reference: &str) -> Self {
-        Self { plan, client, request: Value::Map(request.clone()), reference: Value::Text(reference.to_owned()) }
+    /// An execution for a request under our reference, whose exchanges are noted in a trail.
+    pub fn new(plan: &'a ActionPlan, client: &'a Arc<Client>, request: &Map, reference: &str, trail: &Trail) -> Self {
+        let (request, reference) = (Value::Map(request.clone()), Value::Text(reference.to_owned()));
+        Self { plan, client, request, reference, trail: trail.clone() }
     }
 
     /// Takes all steps.
@@ -299,7 +302,8 @@ impl<'a> Execution<'a> {
     }
 
     fn fill(&self, plan: &RequestPlan, made: &Map) -> Result<super::request::Request, String> {
-        self.with(made, &Value::Null, |context| plan.fill(self.client.base(), context))
+        let request = self.with(made, &Value::Null, |context| plan.fill(self.client.base(), context))?;
+        Ok(super::request::Request { trail: Some(self.trail.clone()), ..request })
     }
 
     fn with<T>(&self, made: &Map, answer: &Value, then: impl FnOnce(&Context) -> T) -> T {

@@ -198,7 +198,7 @@ impl TokenPlan {
         }
         let form: Vec<(String, String)> = form.into_iter().collect();
         let body = Some((FORM, form_of(&form)));
-        Ok(Request { method: reqwest::Method::POST, url, headers, body, login: true, hidden })
+        Ok(Request { method: reqwest::Method::POST, url, headers, body, login: true, hidden, trail: None })
     }
 
     /// What is asked for.

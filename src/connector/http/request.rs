@@ -10,6 +10,7 @@ use super::manifest::{Method, RequestFile};
 use super::tree::{Named, Tree};
 use crate::config::{KeyPath, Secret};
 use crate::connector::check::{Checker, Secrecy};
+use crate::connector::trail::Trail;
 use crate::expression::{Context, Template};
 use crate::record::write_value;
 
@@ -50,6 +51,8 @@ pub struct Request {
     pub login: bool,
     /// What it carries that no message may show, besides the secrets of the settings.
     pub hidden: Vec<Secret>,
+    /// Where it is noted, with what it is answered.
+    pub trail: Option<Trail>,
 }
 
 impl std::fmt::Debug for Request {
@@ -154,7 +157,7 @@ impl RequestPlan {
             Method::Delete => reqwest::Method::DELETE,
         };
         let headers = self.headers.fill(context).map_err(|error| error.to_string())?;
-        Ok(Request { method, url, headers, body, login: false, hidden: Vec::new() })
+        Ok(Request { method, url, headers, body, login: false, hidden: Vec::new(), trail: None })
     }
 }
 

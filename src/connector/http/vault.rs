@@ -43,6 +43,11 @@ impl Vault {
         Self { settings, secrets }
     }
 
+    /// The secrets by themselves.
+    pub fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+
     /// Hides the secrets in a text that may hold them, for messages.
     pub fn mask(&self, text: &str) -> String {
         self.secrets.iter().map(Secret::reveal).fold(text.to_owned(), |text, secret| hide(&text, secret))

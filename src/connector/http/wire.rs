@@ -16,7 +16,7 @@ use super::answer::{Answer, Failure};
 use super::budget::Urgency;
 use super::limit::{Limit, NoTurn};
 use super::request::Request;
-use super::traffic::{Exchange, Traffic};
+use super::traffic::{Exchange, Noter, Traffic};
 use super::vault::{Proof, Vault};
 use crate::connector::format::LONGEST_DOCUMENT;
 use crate::connector::keep::Keep;
@@ -73,6 +73,7 @@ pub struct Wire {
     pub keep: Keep,
     /// Headers of every request, checked.
     headers: HeaderMap,
+    noter: Noter,
 }
 
 impl Wire {
@@ -114,14 +115,23 @@ impl Wire {
             let value = HeaderValue::from_str(text).map_err(|_| format!("'{text}' cannot stand in a header"))?;
             headers.insert(header, value);
         }
-        Ok(Self { http, parts, keep: Keep::default(), headers })
+        let noter = Noter::new(parts.vault.secrets());
+        Ok(Self { http, parts, keep: Keep::default(), headers, noter })
     }
 
-    /// Sends a request and reads its answer, whatever it is; or does as if.
+    /// Sends a request and reads its answer, whatever it is; or does as if. It is noted in the request's trail.
     ///
     /// # Errors
     /// Where there is none.
     pub async fn exchange(&self, request: &Request, proof: &Proof, urgency: Urgency) -> Result<Answer, Failure> {
+        let Some(trail) = &request.trail else { return self.pass(request, proof, urgency).await };
+        let noted = self.noter.begin(trail, request, &self.headers_of(request)?, proof);
+        let outcome = self.pass(request, proof, urgency).await;
+        noted.end(&outcome);
+        outcome
+    }
+
+    async fn pass(&self, request: &Request, proof: &Proof, urgency: Urgency) -> Result<Answer, Failure> {
         let recorder = match &self.parts.traffic {
             Traffic::Wire => return self.send(request, self.headers_of(request)?, proof, urgency).await,
             Traffic::Replayed(replay) => return replay.answer(request).await,

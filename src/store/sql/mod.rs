@@ -5,6 +5,7 @@
 //! Pages are transactions of some thousand rows, so that short writes pass between them; readers are never blocked.
 
 mod answers;
+mod calls;
 mod feed;
 mod history;
 mod kept;
@@ -14,6 +15,7 @@ mod members;
 mod orders;
 mod outbox;
 mod parts;
+mod pauses;
 mod postgres;
 mod privacy;
 mod prune;

@@ -10,7 +10,7 @@ use super::super::{
 use super::lease::{self, clock};
 use super::session::Session;
 use super::statement::{Row, Sql};
-use super::{SqlStore, outbox, rows};
+use super::{SqlStore, calls, outbox, rows};
 
 #[async_trait]
 impl Orders for SqlStore {
@@ -142,6 +142,16 @@ impl Orders for SqlStore {
         if filter.overdue {
             query.push(" AND overdue");
         }
+        if let Some(reason) = &filter.reason {
+            let within = rows::within(self.engine(), "reason");
+            query.push(" AND ").push(within).push_bind(reason.to_lowercase()).push(") > 0");
+        }
+        if let Some(from) = filter.changed_from {
+            query.push(" AND changed_at >= ").push_bind(from.as_microsecond());
+        }
+        if let Some(before) = filter.changed_before {
+            query.push(" AND changed_at < ").push_bind(before.as_microsecond());
+        }
         if let Some(from) = filter.accepted_from {
             query.push(" AND accepted_at >= ").push_bind(from.as_microsecond());
         }
@@ -227,7 +237,8 @@ impl Orders for SqlStore {
 }
 
 impl SqlStore {
-    /// The compare-and-set. A claim, which has a lease, asks that the order's `not_before` has come.
+    /// The compare-and-set. A claim, which has a lease, asks that the order's `not_before` has come and that no person has
+    /// told the connection's orders to wait.
     async fn change(&self, advance: &Advance, claim: Option<&Lease>) -> Result<Option<StoredOrder>> {
         let Some(last) = advance.steps.last() else { return Ok(None) };
         let previous = advance.steps.iter().rev().nth(1).map_or(advance.from, |step| step.to);
@@ -246,7 +257,8 @@ impl SqlStore {
             "UPDATE orders SET state = ?, holder = ?, previous = ?, generation = generation + 1, attempt = CASE WHEN attempt + ? > 0 THEN attempt + ? ELSE 0 END, \
              postponed = 0, not_before = ?, erp_number = COALESCE(?, erp_number), reason = ?, changed_at = ?, \
              pursued_since = COALESCE(?, pursued_since), submitted_at = COALESCE(?, submitted_at), overdue = FALSE \
-             WHERE id = ? AND state = ? AND generation = ? AND (NOT ? OR not_before IS NULL OR not_before <= ?) \
+             WHERE id = ? AND state = ? AND generation = ? AND (NOT ? OR ((not_before IS NULL OR not_before <= ?) \
+             AND NOT EXISTS (SELECT 1 FROM pause WHERE connection = orders.connection))) \
              RETURNING *",
         )
         .bind(last.to.name())
@@ -283,6 +295,7 @@ impl SqlStore {
             note(&mut tx, &order.id, &transition).await?;
             from = *to;
         }
+        calls::write(&mut tx, &order.id, &advance.calls).await?;
         match advance.publish_at {
             Some(due) => outbox::write(&mut tx, &order.id, order.generation, &order.connection, due).await?,
             None => outbox::remove(&mut tx, &order.id).await?,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::super::{DeadLetter, Due, Message, OrderState, Outbox, Result};
+use super::super::{DeadLetter, Due, Message, OrderState, Outbox, Result, Settled, SettledLetter, Settlement};
 use super::session::Session;
 use super::statement::Row;
 use super::{SqlStore, rows};
@@ -84,7 +84,7 @@ impl Outbox for SqlStore {
         query.push_bind(now.as_microsecond()).push("), 0, COALESCE(not_before, ").push_bind(now.as_microsecond());
         query.push(
             ") FROM orders o WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE order_id = o.id) AND NOT EXISTS \
-             (SELECT 1 FROM dead_letter WHERE order_id = o.id AND generation = o.generation) AND ",
+             (SELECT 1 FROM dead_letter WHERE order_id = o.id AND generation = o.generation AND settled IS NULL) AND ",
         );
         let names: Vec<&str> = states.iter().map(|state| state.name()).collect();
         query.push_in("state", &names);
@@ -120,7 +120,7 @@ impl Outbox for SqlStore {
     }
 
     async fn dead_letters(&self, after: Option<&str>, limit: u32) -> Result<Vec<DeadLetter>> {
-        self.sql("SELECT * FROM dead_letter WHERE id > ? ORDER BY id LIMIT ?")
+        self.sql("SELECT * FROM dead_letter WHERE id > ? AND settled IS NULL ORDER BY id LIMIT ?")
             .bind(after.unwrap_or_default())
             .bind(limit)
             .fetch_all(&mut self.reader().await?)
@@ -132,25 +132,37 @@ impl Outbox for SqlStore {
 
     async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>> {
         let row = self
-            .sql("SELECT * FROM dead_letter WHERE id = ?")
+            .sql("SELECT * FROM dead_letter WHERE id = ? AND settled IS NULL")
             .bind(id)
             .fetch_optional(&mut self.reader().await?)
             .await?;
         row.as_ref().map(letter).transpose()
     }
 
-    async fn remove_dead_letter(&self, id: &str, revive: bool, now: Timestamp) -> Result<bool> {
+    async fn settle_dead_letter(&self, id: &str, settled: &Settled) -> Result<bool> {
+        let at = settled.at.as_microsecond();
         let mut tx = self.write().await?;
-        let row = self.sql("DELETE FROM dead_letter WHERE id = ? RETURNING *").bind(id).fetch_optional(&mut tx).await?;
+        let row = self
+            .sql(
+                "UPDATE dead_letter SET settled = ?, settled_at = ?, settled_by = ?, why = ? \
+                 WHERE id = ? AND settled IS NULL RETURNING *",
+            )
+            .bind(settled.how.name())
+            .bind(at)
+            .bind(&settled.who)
+            .bind(&settled.why)
+            .bind(id)
+            .fetch_optional(&mut tx)
+            .await?;
         let Some(letter) = row.as_ref().map(letter).transpose()? else { return Ok(false) };
-        if let (true, Some(Message { order, generation })) = (revive, &letter.message) {
+        if let (Settlement::Retried, Some(Message { order, generation })) = (settled.how, &letter.message) {
             self.sql(
                 "INSERT INTO outbox (order_id, generation, connection, not_before, publications, due_at) \
                  SELECT id, generation, connection, ?, 0, ? FROM orders WHERE id = ? AND generation = ? \
                  ON CONFLICT DO NOTHING",
             )
-            .bind(now.as_microsecond())
-            .bind(now.as_microsecond())
+            .bind(at)
+            .bind(at)
             .bind(order)
             .bind(*generation)
             .execute(&mut tx)
@@ -158,6 +170,25 @@ impl Outbox for SqlStore {
         }
         tx.commit().await?;
         Ok(true)
+    }
+
+    async fn settled_letters(&self, limit: u32) -> Result<Vec<SettledLetter>> {
+        self.sql("SELECT * FROM dead_letter WHERE settled IS NOT NULL ORDER BY id DESC LIMIT ?")
+            .bind(limit)
+            .fetch_all(&mut self.reader().await?)
+            .await?
+            .iter()
+            .map(|row| {
+                let how: String = row.get("settled")?;
+                let settled = Settled {
+                    how: Settlement::from_name(&how).ok_or_else(|| rows::unreadable("settlement", &how))?,
+                    at: rows::instant(row.get("settled_at")?)?,
+                    who: row.get("settled_by")?,
+                    why: row.get("why")?,
+                };
+                Ok(SettledLetter { letter: letter(row)?, settled })
+            })
+            .collect()
     }
 }
 

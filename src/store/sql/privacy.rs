@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::{Erasure, KnownPerson, Lease, Person, Privacy, RawBatch, Result, Traces};
 use super::session::Session;
-use super::statement::{Argument, Engine, Row, Sql};
+use super::statement::{Argument, Row, Sql};
 use super::write::Numbers;
 use super::{Pools, SqlStore, lease, rows};
 use crate::model::Content;
@@ -29,7 +29,7 @@ impl Privacy for SqlStore {
         for table in ["part", "history"] {
             let mut sql = self.sql("SELECT kind, company, number, part, content FROM ");
             sql.push(table).push(" WHERE entity = 'customer' AND content IS NOT NULL AND ");
-            sql.push(within(self.engine(), "content")).push_bind(email.to_lowercase()).push(") > 0");
+            sql.push(rows::within(self.engine(), "content")).push_bind(email.to_lowercase()).push(") > 0");
             for row in sql.fetch_all(&mut session).await? {
                 found.add(&row, table == "part", |contact| same(contact.get("email"), email))?;
             }
@@ -138,6 +138,7 @@ impl SqlStore {
         let staged = erasing.staged(&mut tx).await?;
         let rejected = erasing.rejected(&mut tx).await?;
         let orders = erasing.orders(&mut tx).await?;
+        let calls = erasing.calls(&mut tx).await?;
         let sql = "INSERT INTO erased (entity, company, number, part, at) VALUES ('customer', ?, ?, ?, ?) \
                    ON CONFLICT DO NOTHING";
         tx.sql(sql)
@@ -148,7 +149,8 @@ impl SqlStore {
             .execute(&mut tx)
             .await?;
         numbers.save(&mut tx).await?;
-        let erasure = Erasure { person: person.clone(), records, versions, staged, rejected, source_rows: 0, orders };
+        let erasure =
+            Erasure { person: person.clone(), records, versions, staged, rejected, source_rows: 0, orders, calls };
         Ok((tx, erasure, erasing.traces))
     }
 }
@@ -158,14 +160,6 @@ async fn check(tx: &mut Session<'_>, leases: &[Lease]) -> Result<()> {
         lease::check(tx, held).await?;
     }
     Ok(())
-}
-
-/// The beginning of where a text stands in a column, whatever the case of its letters.
-fn within(engine: Engine, column: &str) -> String {
-    match engine {
-        Engine::Sqlite => format!("instr(lower({column}), "),
-        Engine::Postgres => format!("strpos(lower({column}), "),
-    }
 }
 
 fn same(value: Option<&Value>, text: &str) -> bool {
@@ -401,12 +395,23 @@ impl Erasing<'_> {
     async fn orders(&self, tx: &mut Session<'_>) -> Result<u64> {
         let mut sql = tx.sql("SELECT COUNT(*) AS count FROM orders WHERE company = ? AND customer = ? AND (FALSE");
         sql = sql.bind(&self.key().company).bind(&self.key().number);
-        let within = within(tx.engine(), "content");
+        let within = rows::within(tx.engine(), "content");
         for told in self.traces.alone.iter().chain(&self.traces.shared) {
             sql.push(" OR ").push(&within).push_bind(told).push(") > 0");
         }
         sql.push(")");
         Ok(sql.fetch_one(tx).await?.get::<i64>("count")?.unsigned_abs())
+    }
+
+    /// What was exchanged over the customer's orders. It may say anything of anybody, in the ERP's own words, and no
+    /// business rests on it.
+    async fn calls(&self, tx: &mut Session<'_>) -> Result<u64> {
+        let orders = "SELECT id FROM orders WHERE company = ? AND customer = ?";
+        tx.sql(&format!("DELETE FROM order_call WHERE order_id IN ({orders})"))
+            .bind(&self.key().company)
+            .bind(&self.key().number)
+            .execute(tx)
+            .await
     }
 
     /// The rows of the customer.

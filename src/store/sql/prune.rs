@@ -32,6 +32,7 @@ pub(super) async fn step(
         Surplus::History(entity) => history(&mut tx, entity, before).await?,
         Surplus::Raw => raw(&mut tx, before).await?,
         Surplus::Runs => runs(&mut tx, before, from).await?,
+        Surplus::Calls => calls(&mut tx, before).await?,
         Surplus::Tombstones => tombstones(&mut tx, before).await?,
         Surplus::Memberships => memberships(&mut tx).await?,
         Surplus::Leftovers => leftovers(&mut tx, from).await?,
@@ -111,6 +112,13 @@ async fn runs(tx: &mut Session<'_>, before: i64, from: &str) -> Result<PruneStep
     let mut sql = tx.sql("DELETE FROM run WHERE ");
     sql.push_in("id", &idle);
     Ok(PruneStep { rows: sql.execute(tx).await?, next })
+}
+
+async fn calls(tx: &mut Session<'_>, before: i64) -> Result<PruneStep> {
+    let key = "order_id, kind, slot";
+    let old = format!("SELECT {key} FROM order_call WHERE at < ? ORDER BY at LIMIT ?");
+    let sql = tx.sql(&format!("DELETE FROM order_call WHERE ({key}) IN ({old})"));
+    Ok(full(sql.bind(before).bind(ROWS).execute(tx).await?, ROWS))
 }
 
 /// The feed is locked before, so that none of them comes back to life meanwhile.

@@ -153,3 +153,11 @@ pub(super) fn count(row: &Row, column: &str) -> Result<u32> {
     let count: i64 = row.get(column)?;
     u32::try_from(count).map_err(|e| unreadable("count", &e))
 }
+
+/// The beginning of where a text stands in a column, whatever the case of its letters.
+pub(super) fn within(engine: Engine, column: &str) -> String {
+    match engine {
+        Engine::Sqlite => format!("instr(lower({column}), "),
+        Engine::Postgres => format!("strpos(lower({column}), "),
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 use tradebridge::config::{Config, Document};
-use tradebridge::connector::{Created, Found};
+use tradebridge::connector::{Created, Found, Trail};
 use tradebridge::model::{Entity, Key};
 use tradebridge::record::Value;
 use tradebridge::store::{Run, RunState};
@@ -123,10 +123,19 @@ async fn a_json_api_is_read_and_takes_orders_by_the_connector_that_ships() {
         route.mapping.apply(&record, &route.link.setting).unwrap_or_else(|rejected| panic!("{rejected}"))
     };
     let order = request("1000");
-    assert_eq!(connector.find(action, &order, "TB-1").await, Found::Missing { conclusive: false });
-    assert_eq!(connector.create(action, &order, "TB-1").await, Created::Accepted { number: "SO-1".to_owned() });
-    assert_eq!(connector.find(action, &order, "TB-1").await, Found::Accepted { number: "SO-1".to_owned() });
-    assert!(matches!(connector.find(action, &request("1002"), "TB-1").await, Found::Doubtful { .. }));
-    let refused = connector.create(action, &request("1001"), "TB-2").await;
+    assert_eq!(connector.find(action, &order, "TB-1", &Trail::default()).await, Found::Missing { conclusive: false });
+    assert_eq!(
+        connector.create(action, &order, "TB-1", &Trail::default()).await,
+        Created::Accepted { number: "SO-1".to_owned() }
+    );
+    assert_eq!(
+        connector.find(action, &order, "TB-1", &Trail::default()).await,
+        Found::Accepted { number: "SO-1".to_owned() }
+    );
+    assert!(matches!(
+        connector.find(action, &request("1002"), "TB-1", &Trail::default()).await,
+        Found::Doubtful { .. }
+    ));
+    let refused = connector.create(action, &request("1001"), "TB-2", &Trail::default()).await;
     assert_eq!(refused, Created::Rejected { reason: "Customer 1001 has no credit".to_owned() });
 }

@@ -5,6 +5,7 @@ mod auth;
 mod authority;
 mod clients;
 mod consent;
+mod exchanges;
 mod generic;
 mod limits;
 mod meanings;

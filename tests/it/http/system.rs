@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use tradebridge::config::{Config, Document, KeyPath, Problems};
 use tradebridge::connector::format::ReadError;
-use tradebridge::connector::{Connector, Created, Found, Manifest, Wanted};
+use tradebridge::connector::{Connector, Created, Found, Manifest, Trail, Wanted};
 use tradebridge::record::{Map, Value};
 
 /// What nobody may ever see.
@@ -106,11 +106,11 @@ impl System {
     }
 
     pub(crate) async fn create(&self, request: &Map) -> Created {
-        self.connector.create(self.connector.action("order").unwrap(), request, "B2B-1").await
+        self.connector.create(self.connector.action("order").unwrap(), request, "B2B-1", &Trail::default()).await
     }
 
     pub(crate) async fn find(&self, request: &Map) -> Found {
-        self.connector.find(self.connector.action("order").unwrap(), request, "B2B-1").await
+        self.connector.find(self.connector.action("order").unwrap(), request, "B2B-1", &Trail::default()).await
     }
 }
 

@@ -20,7 +20,7 @@ async fn waiting(home: &Home) -> (Bridge, StoredOrder) {
 }
 
 /// Looks until something holds that nobody announces.
-async fn poll(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(super) async fn poll(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let look = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,8 +1,12 @@
 //! What people do about orders, and what time does.
 
 use super::*;
-use tradebridge::orders::DeskError;
+use tradebridge::orders::{DeadFilter, DeskError};
 use tradebridge::store::OrderFilter;
+
+fn at_most(limit: u32) -> DeadFilter {
+    DeadFilter { limit, ..DeadFilter::default() }
+}
 
 async fn bridge(class: CreateClass) -> (Home, Bridge) {
     let home = Home::new();
@@ -22,14 +26,14 @@ async fn an_order_that_was_never_sent_is_given_up_and_taken_up_again() {
     bridge.clock.move_on(Duration::from_hours(73));
     let dead = bridge.when(&order.id, |o| o.state == OrderState::Dead, true).await;
     assert!(dead.reason.as_deref().unwrap().contains("given up after"), "{:?}", dead.reason);
-    let shown = bridge.desk.dead(10).await.unwrap();
+    let shown = bridge.desk.dead(&at_most(10)).await.unwrap();
     assert_eq!((shown.len(), shown[0].id.as_str()), (1, order.id.as_str()));
     bridge.erp("erp").up.store(true, Ordering::SeqCst);
     let retried = bridge.desk.retry(&order.id, &operator()).await.unwrap();
     assert_eq!(retried.state, OrderState::Queued, "nothing was ever sent");
     let done = bridge.until(&order, &[OrderState::Accepted, OrderState::Dead]).await;
     assert_eq!((done.state, bridge.erp("erp").executed(&done)), (OrderState::Accepted, 1));
-    assert!(bridge.desk.dead(10).await.unwrap().is_empty());
+    assert!(bridge.desk.dead(&at_most(10)).await.unwrap().is_empty());
     bridge.stop().await;
 }
 
@@ -217,5 +221,71 @@ async fn one_unreadable_order_stops_no_other_and_is_not_forgotten() {
     damage(&bad.content.to_string()).await;
     bridge.desk.retry_dead(&letter.id, &operator()).await.unwrap();
     bridge.until(&bad, &[OrderState::Accepted]).await;
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_dropped_says_who_did_it_and_why() {
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED)]).await;
+    let (bad, late) = (bridge.post("erp", "S-1").await, bridge.post("erp", "S-2").await);
+    home.execute("UPDATE orders SET content = '{' WHERE reference = 'S-1'").await;
+    bridge.erp("erp").up.store(false, Ordering::SeqCst);
+    bridge.start();
+    bridge.until_true("a dead letter", async || !bridge.store.dead_letters(None, 1).await.unwrap().is_empty()).await;
+    home.execute(&format!("UPDATE orders SET content = '{}' WHERE reference = 'S-1'", bad.content)).await;
+    bridge.clock.move_on(Duration::from_hours(73));
+    bridge.when(&late.id, |o| o.state == OrderState::Dead, true).await;
+    let listed = bridge.desk.dead(&at_most(10)).await.unwrap();
+    let letter = listed.iter().find(|one| one.order.is_none()).unwrap();
+    let only = DeadFilter { reason: Some("CANNOT be read".to_owned()), ..at_most(10) };
+    assert_eq!(bridge.desk.dead(&only).await.unwrap(), std::slice::from_ref(letter));
+    let other = DeadFilter { connection: Some("other".to_owned()), ..at_most(10) };
+    assert!(bridge.desk.dead(&other).await.unwrap().is_empty());
+
+    assert!(matches!(bridge.desk.drop_dead(&letter.id, " ", &operator()).await, Err(DeskError::NoReason)));
+    bridge.desk.drop_dead(&letter.id, "a test order", &operator()).await.unwrap();
+    assert!(matches!(bridge.desk.drop_dead(&letter.id, "twice", &operator()).await, Err(DeskError::NoLetter(_))));
+    bridge.desk.drop_dead(&late.id, "ordered by telephone", &operator()).await.unwrap();
+    let order = bridge.order(&late.id).await;
+    assert_eq!((order.state, order.reason.as_deref()), (OrderState::Cancelled, Some("ordered by telephone")));
+    let last = bridge.transitions(&late.id).await.pop().unwrap();
+    assert_eq!((last.cause.as_str(), last.who.as_str()), ("dropped: ordered by telephone", "operator jan"));
+    assert!(bridge.desk.dead(&at_most(10)).await.unwrap().iter().all(|one| one.id != letter.id && one.id != late.id));
+    let all = bridge.desk.dead(&DeadFilter { settled: true, ..at_most(10) }).await.unwrap();
+    let trace = all.iter().find(|one| one.id == letter.id).unwrap();
+    let settled = trace.settled.as_ref().unwrap();
+    assert_eq!((settled.who.as_str(), settled.why.as_deref()), ("operator jan", Some("a test order")));
+    assert_eq!(trace.message, letter.message, "with what it was");
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn a_paused_connection_takes_no_order_until_it_is_resumed_even_across_a_restart() {
+    let home = Home::new();
+    let connections = [("erp", UNIQUE), ("second", UNIQUE)];
+    let mut bridge = Bridge::open(&home, &connections).await;
+    bridge.start();
+    let before = bridge.post("erp", "S-1").await;
+    bridge.until(&before, &[OrderState::Accepted]).await;
+    assert!(matches!(bridge.desk.pause("erp", "", &operator()).await, Err(DeskError::NoReason)));
+    bridge.desk.pause("erp", "the ERP is upgraded", &operator()).await.unwrap();
+    // From here on no attempt begins, and once the senders know of it no delivery is held.
+    let (waits, other) = (bridge.post("erp", "S-2").await, bridge.post("second", "S-3").await);
+    bridge.until(&other, &[OrderState::Accepted]).await;
+    let queue = Arc::clone(&bridge.queue);
+    broker::poll("the message waits", async || queue.depth("erp").await.is_ok_and(|depth| depth == 1)).await;
+    bridge.stop().await;
+    drop(bridge);
+
+    let mut bridge = Bridge::open(&home, &connections).await;
+    bridge.start();
+    let other = bridge.post("second", "S-4").await;
+    bridge.until(&other, &[OrderState::Accepted]).await;
+    assert_eq!((bridge.order(&waits.id).await.state, bridge.erp("erp").creates()), (OrderState::Queued, 0));
+    assert!(bridge.desk.resume("erp", &operator()).await.unwrap());
+    assert!(!bridge.desk.resume("erp", &operator()).await.unwrap());
+    let done = bridge.until(&waits, &[OrderState::Accepted]).await;
+    assert_eq!((bridge.erp("erp").executed(&done), done.attempt), (1, 1));
     bridge.stop().await;
 }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tradebridge::config::{Retry, Shop};
-use tradebridge::connector::{CreateClass, Created, Found};
+use tradebridge::connector::{CreateClass, Created, Found, Trail};
 use tradebridge::model::hash::content_hash;
 use tradebridge::model::{Content, Key, PartKind};
 use tradebridge::orders::{
@@ -203,7 +203,7 @@ impl OrderTarget for Erp {
         self.class
     }
 
-    async fn create(&self, order: &StoredOrder) -> Created {
+    async fn create(&self, order: &StoredOrder, _: &Trail) -> Created {
         self.catch_up();
         if !self.up.load(Ordering::SeqCst) {
             let reason = "connection refused".to_owned();
@@ -248,7 +248,7 @@ impl OrderTarget for Erp {
         }
     }
 
-    async fn find(&self, order: &StoredOrder) -> Found {
+    async fn find(&self, order: &StoredOrder, _: &Trail) -> Found {
         self.catch_up();
         if !self.up.load(Ordering::SeqCst) {
             return Found::Failed { reason: "connection refused".to_owned(), connection_down: true };
@@ -304,6 +304,7 @@ fn target(erp: &Arc<Erp>) -> Target {
         retry: retry(),
         answer_within: Duration::from_hours(24),
         timeout: TIMEOUT,
+        concurrency: 1,
     }
 }
 

@@ -231,3 +231,64 @@ async fn a_connection_added_by_a_reload_gets_the_orders_that_waited_for_it() {
     bridge.until(&waits, &[OrderState::Accepted]).await;
     bridge.stop().await;
 }
+
+/// Has a connection take so many orders side by side.
+fn side_by_side(bridge: &Bridge, concurrency: usize) {
+    let targets = bridge.erps.iter().map(|(name, erp)| (name.clone(), Target { concurrency, ..target(erp) }));
+    bridge.orders.set_targets(targets.collect());
+}
+
+/// Waits until so many creates hang.
+async fn hang(bridge: &Bridge, count: u32) {
+    bridge.until_true("creates under way", async || bridge.erp("erp").hanging.load(Ordering::SeqCst) == count).await;
+}
+
+#[tokio::test]
+async fn several_orders_are_sent_side_by_side_and_no_more_than_that() {
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED)]).await;
+    side_by_side(&bridge, 3);
+    bridge.start();
+    let mut orders = Vec::new();
+    for n in 0..6 {
+        let reference = format!("S-{n}");
+        // The first is finished last.
+        bridge.erp("erp").script(&reference, if n == 0 || n > 2 { &[Fault::Hang] } else { &[] });
+        orders.push(bridge.post("erp", &reference).await);
+    }
+    for order in &orders[1..3] {
+        bridge.when(&order.id, |order| order.state == OrderState::Accepted, false).await;
+    }
+    hang(&bridge, 3).await;
+    assert_eq!(bridge.erp("erp").creates(), 5, "one order waits for a hand that is free");
+    for order in &orders {
+        let done = bridge.until(order, &[OrderState::Accepted]).await;
+        assert_eq!(bridge.erp("erp").executed(&done), 1);
+    }
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn one_order_that_finds_the_connection_down_stops_those_beside_it() {
+    let home = Home::new();
+    let mut bridge = Bridge::open(&home, &[("erp", BOUNDED)]).await;
+    side_by_side(&bridge, 3);
+    bridge.start();
+    bridge.erp("erp").script("S-1", &[Fault::ExecuteThenHang]);
+    let first = bridge.post("erp", "S-1").await;
+    hang(&bridge, 1).await;
+    bridge.erp("erp").script("S-2", &[Fault::Down]);
+    let second = bridge.post("erp", "S-2").await;
+    bridge.when(&second.id, |order| order.state == OrderState::Queued && order.reason.is_some(), false).await;
+    let third = bridge.post("erp", "S-3").await;
+    // The one that is under way is waited for.
+    bridge.clock.move_on(TIMEOUT);
+    bridge.until_true("the pause", async || bridge.orders.paused().contains_key("erp")).await;
+    assert_eq!(bridge.erp("erp").creates(), 2);
+    assert_eq!(bridge.order(&third.id).await.state, OrderState::Queued);
+    for order in [&first, &second, &third] {
+        let done = bridge.until(order, &[OrderState::Accepted]).await;
+        assert_eq!(bridge.erp("erp").executed(&done), 1);
+    }
+    bridge.stop().await;
+}

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 use tokio::sync::watch;
 use tradebridge::config::{Config, Document, KeyPath};
-use tradebridge::connector::{Catalog, Connector, Created, Found, ProbeResult};
+use tradebridge::connector::{Catalog, Connector, Created, Found, ProbeResult, Trail};
 use tradebridge::mapping::{Outbound, Setting};
 use tradebridge::model::{Entity, Key};
 use tradebridge::record::{Map, Value};
@@ -181,9 +181,14 @@ async fn orders_are_created_found_and_refused_in_the_systems_own_words() {
     assert!(connector.probe().await.iter().all(ProbeResult::is_ok));
     let action = connector.action("order").unwrap();
     let request = sap.request(&connector, "TB-1", "1000001", "12");
-    assert_eq!(connector.find(action, &request, "TB-1").await, Found::Missing { conclusive: false });
-    let Created::Accepted { number } = connector.create(action, &request, "TB-1").await else { panic!() };
-    assert_eq!(connector.find(action, &request, "TB-1").await, Found::Accepted { number: number.clone() });
+    assert_eq!(connector.find(action, &request, "TB-1", &Trail::default()).await, Found::Missing { conclusive: false });
+    let Created::Accepted { number } = connector.create(action, &request, "TB-1", &Trail::default()).await else {
+        panic!()
+    };
+    assert_eq!(
+        connector.find(action, &request, "TB-1", &Trail::default()).await,
+        Found::Accepted { number: number.clone() }
+    );
 
     let office = sap.office(&format!("{ORDERS}/")).await;
     let stored = office.get(&format!("{ORDERS}/A_SalesOrder('{number}')?$expand=to_Item")).await;
@@ -204,20 +209,25 @@ async fn orders_are_created_found_and_refused_in_the_systems_own_words() {
     let ended = office.request(Method::POST, "/peer/end-sessions").send().await.unwrap();
     assert!(ended.status().is_success());
     let second = sap.request(&connector, "TB-2", "1000001", "1");
-    assert!(matches!(connector.create(action, &second, "TB-2").await, Created::Accepted { .. }));
+    assert!(matches!(connector.create(action, &second, "TB-2", &Trail::default()).await, Created::Accepted { .. }));
 
     // The system takes the same order twice: two under one reference are a person's matter.
-    assert!(matches!(connector.create(action, &second, "TB-2").await, Created::Accepted { .. }));
-    let Found::Doubtful { reason } = connector.find(action, &second, "TB-2").await else { panic!() };
+    assert!(matches!(connector.create(action, &second, "TB-2", &Trail::default()).await, Created::Accepted { .. }));
+    let Found::Doubtful { reason } = connector.find(action, &second, "TB-2", &Trail::default()).await else { panic!() };
     assert!(reason.contains("2 are there under our reference TB-2"), "{reason}");
     let other = sap.request(&connector, "TB-1", "1000002", "1");
-    assert!(matches!(connector.find(action, &other, "TB-1").await, Found::Doubtful { .. }), "another customer's");
+    assert!(
+        matches!(connector.find(action, &other, "TB-1", &Trail::default()).await, Found::Doubtful { .. }),
+        "another customer's"
+    );
 
     let over = sap.request(&connector, "TB-3", "1000003", "100");
-    let Created::Rejected { reason } = connector.create(action, &over, "TB-3").await else { panic!() };
+    let Created::Rejected { reason } = connector.create(action, &over, "TB-3", &Trail::default()).await else {
+        panic!()
+    };
     assert!(reason.starts_with("Credit limit of customer 1000003 is exceeded by"), "{reason}");
-    assert_eq!(connector.find(action, &over, "TB-3").await, Found::Missing { conclusive: false });
+    assert_eq!(connector.find(action, &over, "TB-3", &Trail::default()).await, Found::Missing { conclusive: false });
     let blocked = sap.request(&connector, "TB-4", "1000006", "1");
-    let blocked = connector.create(action, &blocked, "TB-4").await;
+    let blocked = connector.create(action, &blocked, "TB-4", &Trail::default()).await;
     assert_eq!(blocked, Created::Rejected { reason: "Customer 1000006 is blocked for orders".to_owned() });
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tradebridge::config::{Config, Document};
-use tradebridge::connector::{Created, Found};
+use tradebridge::connector::{Created, Found, Trail};
 use tradebridge::model::{Entity, Key};
 use tradebridge::record::{Map, Value as Field};
 use tradebridge::store::{Part, RunCounts, RunState};
@@ -315,30 +315,46 @@ async fn an_order_is_made_once_and_what_is_refused_is_undone() {
     let action = connector.action(ORDER_ACTION).unwrap();
 
     let order = request(route, "TB-1", "10001", 5);
-    let missing = connector.find(action, &order, "TB-1").await;
+    let missing = connector.find(action, &order, "TB-1", &Trail::default()).await;
     assert_eq!(missing, Found::Missing { conclusive: false });
-    let Created::Accepted { number } = connector.create(action, &order, "TB-1").await else { panic!("not accepted") };
+    let Created::Accepted { number } = connector.create(action, &order, "TB-1", &Trail::default()).await else {
+        panic!("not accepted")
+    };
     assert!(!number.is_empty());
     // The same again is refused by the system, and found.
-    assert_eq!(connector.create(action, &order, "TB-1").await, Created::Accepted { number: number.clone() });
-    assert_eq!(connector.find(action, &order, "TB-1").await, Found::Accepted { number });
+    assert_eq!(
+        connector.create(action, &order, "TB-1", &Trail::default()).await,
+        Created::Accepted { number: number.clone() }
+    );
+    assert_eq!(connector.find(action, &order, "TB-1", &Trail::default()).await, Found::Accepted { number });
     let other = request(route, "TB-1", "10002", 5);
-    assert!(matches!(connector.find(action, &other, "TB-1").await, Found::Doubtful { .. }), "another customer's");
+    assert!(
+        matches!(connector.find(action, &other, "TB-1", &Trail::default()).await, Found::Doubtful { .. }),
+        "another customer's"
+    );
 
     // 10003 has 32 euros left.
     let large = request(route, "TB-2", "10003", 500);
-    let Created::Rejected { reason } = connector.create(action, &large, "TB-2").await else { panic!("not refused") };
+    let Created::Rejected { reason } = connector.create(action, &large, "TB-2", &Trail::default()).await else {
+        panic!("not refused")
+    };
     assert!(reason.contains("credit limit"), "{reason}");
-    assert_eq!(connector.find(action, &large, "TB-2").await, Found::Missing { conclusive: false }, "its draft is gone");
+    assert_eq!(
+        connector.find(action, &large, "TB-2", &Trail::default()).await,
+        Found::Missing { conclusive: false },
+        "its draft is gone"
+    );
 
     let unknown = request(route, "TB-3", "99999", 1);
-    let Created::Rejected { reason } = connector.create(action, &unknown, "TB-3").await else { panic!("not refused") };
+    let Created::Rejected { reason } = connector.create(action, &unknown, "TB-3", &Trail::default()).await else {
+        panic!("not refused")
+    };
     assert!(reason.contains("knows no party 99999"), "{reason}");
 
     // A sale that stopped half-way goes on from where it is.
     let half = request(route, "TB-4", "10001", 1);
     let tryton = Tryton::login(&peer).await;
-    let made = connector.create(action, &half, "TB-4").await;
+    let made = connector.create(action, &half, "TB-4", &Trail::default()).await;
     assert!(matches!(made, Created::Accepted { .. }), "{made:?}");
     let draft = json!([[["web_id", "=", "TB-4"]], 0, 1, null, ["state"], { "company": 1 }]);
     let state = tryton.call("model.sale.sale.search_read", draft).await.unwrap();

@@ -105,6 +105,14 @@ async fn cut_off_or_logged_out_at_each_step_it_goes_on_by_itself() {
         happened.changed().await.unwrap();
         until(&mut daemon, "accepted");
         bridge.is_one_sale(&out, &reference, &out).await;
+
+        // What was exchanged tells of the refused request, and holds no secret.
+        let order = Shop::of(&bridge.site).order(&out).await;
+        let (_, shown) = bridge.site.ask(&["orders", "show", order["id"].as_str().unwrap()]);
+        let exchanged = shown["calls"].to_string();
+        assert!(exchanged.contains(step) && exchanged.contains("\"status\":401"), "{step}: {exchanged}");
+        assert!(exchanged.contains("authorization: [secret]"), "{exchanged}");
+        assert!(!exchanged.contains(TRYTON_PASSWORD) && !exchanged.contains("Session "), "{exchanged}");
     }
 }
 

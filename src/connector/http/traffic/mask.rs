@@ -75,7 +75,7 @@ static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| {
 #[derive(Default)]
 pub struct Mask(RwLock<Known>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known {
     secrets: Vec<String>,
     /// How they are written; the longest first.
@@ -91,6 +91,11 @@ impl std::fmt::Debug for Mask {
 }
 
 impl Mask {
+    /// One of its own that knows the same.
+    pub fn copied(&self) -> Self {
+        Self(RwLock::new(self.0.read().unwrap_or_else(PoisonError::into_inner).clone()))
+    }
+
     /// Hides this from now on.
     pub fn learn(&self, secret: &str) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);

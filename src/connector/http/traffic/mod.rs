@@ -8,6 +8,7 @@
 mod asked;
 mod entry;
 mod mask;
+mod noted;
 mod recorder;
 mod replay;
 
@@ -18,6 +19,7 @@ use reqwest::Url;
 use serde_json::Value as Json;
 
 pub use mask::HIDDEN;
+pub use noted::Noter;
 pub use recorder::{Exchange, Recorder};
 pub use replay::Replay;
 

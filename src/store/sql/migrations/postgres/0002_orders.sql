@@ -66,7 +66,33 @@ CREATE TABLE dead_letter (
     generation BIGINT,
     bytes      BYTEA NOT NULL,
     reason     TEXT COLLATE "C" NOT NULL,
-    at         BIGINT NOT NULL
+    at         BIGINT NOT NULL,
+    -- What a person did about it: it stays as a trace.
+    settled    TEXT COLLATE "C",
+    settled_at BIGINT,
+    settled_by TEXT COLLATE "C",
+    why        TEXT COLLATE "C"
+);
+
+-- What was exchanged with the ERP over an order: the last calls of each kind, one in each slot.
+CREATE TABLE order_call (
+    order_id  TEXT COLLATE "C" NOT NULL REFERENCES orders (id),
+    kind      TEXT COLLATE "C" NOT NULL,
+    slot      BIGINT NOT NULL,
+    attempt   BIGINT NOT NULL,
+    at        BIGINT NOT NULL,
+    outcome   TEXT COLLATE "C" NOT NULL,
+    exchanges TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (order_id, kind, slot)
+);
+CREATE INDEX order_call_at ON order_call (at);
+
+-- Connections whose orders a person has told to wait.
+CREATE TABLE pause (
+    connection TEXT COLLATE "C" PRIMARY KEY,
+    since      BIGINT NOT NULL,
+    who        TEXT COLLATE "C" NOT NULL,
+    reason     TEXT COLLATE "C" NOT NULL
 );
 
 CREATE TABLE position (

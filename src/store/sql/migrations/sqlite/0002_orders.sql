@@ -66,8 +66,34 @@ CREATE TABLE dead_letter (
     generation INTEGER,
     bytes      BLOB NOT NULL,
     reason     TEXT NOT NULL,
-    at         INTEGER NOT NULL
+    at         INTEGER NOT NULL,
+    -- What a person did about it: it stays as a trace.
+    settled    TEXT,
+    settled_at INTEGER,
+    settled_by TEXT,
+    why        TEXT
 ) STRICT, WITHOUT ROWID;
+
+-- What was exchanged with the ERP over an order: the last calls of each kind, one in each slot.
+CREATE TABLE order_call (
+    order_id  TEXT NOT NULL REFERENCES orders (id),
+    kind      TEXT NOT NULL,
+    slot      INTEGER NOT NULL,
+    attempt   INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    outcome   TEXT NOT NULL,
+    exchanges TEXT NOT NULL,
+    PRIMARY KEY (order_id, kind, slot)
+) STRICT;
+CREATE INDEX order_call_at ON order_call (at);
+
+-- Connections whose orders a person has told to wait.
+CREATE TABLE pause (
+    connection TEXT PRIMARY KEY,
+    since      INTEGER NOT NULL,
+    who        TEXT NOT NULL,
+    reason     TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE position (
     consumer TEXT PRIMARY KEY,
