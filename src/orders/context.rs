@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::in_hand::InHand;
 use super::presence::Presence;
 use super::state::{Event, change};
 use super::target::{Target, Targets};
@@ -38,6 +39,7 @@ pub(super) struct Context {
     pub wake: Arc<Wake>,
     pub clock: Arc<dyn Clock>,
     pub presence: Presence,
+    pub in_hand: Arc<InHand>,
     pub targets: watch::Sender<Arc<Targets>>,
     /// Connections that cannot be reached.
     pub pauses: Mutex<BTreeMap<String, Pause>>,

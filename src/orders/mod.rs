@@ -11,6 +11,7 @@ mod dead;
 mod deadlines;
 pub mod desk;
 mod fields;
+mod in_hand;
 mod intake;
 mod known;
 mod presence;

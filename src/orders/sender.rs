@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::context::{Context, Pause, Stopped};
-use super::crash::broken_off;
 use super::target::Targets;
 use crate::queue::{Consumer, Delivery, QueueError};
 use hands::{Done, Hands};
@@ -62,9 +61,6 @@ impl Sender {
     /// Sends until the shutdown, or until the connection takes no orders any more.
     pub async fn run(mut self) {
         let mut targets = self.context.targets.subscribe();
-        if self.after_crash().await.is_err() {
-            return;
-        }
         while !*self.shutdown.borrow() {
             targets.mark_unchanged();
             let Some(target) = self.context.target(&self.connection) else { return };
@@ -93,9 +89,6 @@ impl Sender {
                         error,
                         "dealing with an order broke off; please report it"
                     );
-                    if self.after_crash().await.is_err() {
-                        return;
-                    }
                     self.rest().await;
                 }
             }
@@ -107,21 +100,6 @@ impl Sender {
             () = self.context.clock.sleep(QUEUE_REST) => {}
             _ = self.shutdown.wait_for(|stop| *stop) => {}
         }
-    }
-
-    /// An order that this process is `sending` although nothing in it does: what did so broke off.
-    async fn after_crash(&mut self) -> Result<(), Stopped> {
-        let context = Arc::clone(&self.context);
-        let connection = self.connection.clone();
-        let moved = context
-            .until_done("finding orders whose attempt broke off", &mut self.shutdown, || {
-                broken_off(&context, Some(&connection))
-            })
-            .await?;
-        if let Err(error) = moved {
-            tracing::error!(connection, %error, "an order cannot be read");
-        }
-        Ok(())
     }
 
     /// Has the messages' orders dealt with, so many side by side, until something ends the turn. Then what is in hand is

@@ -55,8 +55,11 @@ impl Orders {
     ) -> Self {
         let targets = watch::Sender::new(Arc::new(targets));
         let presence = Presence::new(Arc::clone(&store));
+        let in_hand = Arc::default();
         let (pauses, told_to_wait) = (Mutex::default(), watch::Sender::default());
-        Self { context: Arc::new(Context { store, queue, wake, clock, presence, targets, pauses, told_to_wait }) }
+        Self {
+            context: Arc::new(Context { store, queue, wake, clock, presence, in_hand, targets, pauses, told_to_wait }),
+        }
     }
 
     /// Takes other connections, or the same ones otherwise configured, from the next order on. The order in hand goes
@@ -229,7 +232,7 @@ async fn follow_pauses(context: Arc<Context>, mut shutdown: watch::Receiver<bool
 
 /// What became of attempts that broke off is to be found out.
 async fn doubt_broken_off(context: &Context) -> Result<()> {
-    let broken = broken_off(context, None).await?;
+    let broken = broken_off(context).await?;
     if broken > 0 {
         tracing::warn!(orders = broken, "attempts broke off; what became of them is found out");
     }

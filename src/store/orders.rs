@@ -326,15 +326,8 @@ pub trait Orders: Send + Sync {
     /// while its `not_before` is after the change's time, or while its connection is paused. Refused as [`super::StoreError::Fenced`] where the lease is lost.
     async fn claim(&self, advance: &Advance, lease: &Lease) -> Result<Option<StoredOrder>>;
 
-    /// Orders after an identifier that are `sending` under a lease that has run out, or under this one: of one connection,
-    /// or of all.
-    async fn abandoned(
-        &self,
-        connection: Option<&str>,
-        own: Option<&Lease>,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<StoredOrder>>;
+    /// Orders after an identifier that are `sending` under a lease that has run out, or under this one.
+    async fn abandoned(&self, own: Option<&Lease>, after: &str, limit: u32) -> Result<Vec<StoredOrder>>;
 
     /// Puts off the next step of an order that stays in its state: a new generation with a message of its own. Nothing
     /// where the order is not in that state and generation any more.

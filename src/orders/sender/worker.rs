@@ -79,6 +79,8 @@ impl Worker {
             _ = self.shutdown.wait_for(|stop| *stop) => None,
         };
         let Some(Present { lease, .. }) = present else { return Err(Stopped) };
+        // The same message twice: what is done about the first is enough.
+        let Some(_held) = context.in_hand.take(&order.id) else { return Ok(Line::Up) };
         let calls = std::mem::take(&mut self.calls);
         let claimed =
             context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease, &calls)).await?;

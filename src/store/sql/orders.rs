@@ -55,13 +55,7 @@ impl Orders for SqlStore {
         self.change(advance, Some(lease)).await
     }
 
-    async fn abandoned(
-        &self,
-        connection: Option<&str>,
-        own: Option<&Lease>,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<StoredOrder>> {
+    async fn abandoned(&self, own: Option<&Lease>, after: &str, limit: u32) -> Result<Vec<StoredOrder>> {
         let mut query = self.sql("SELECT * FROM orders WHERE state = 'sending' AND id > ");
         query
             .push_bind(after)
@@ -71,9 +65,6 @@ impl Orders for SqlStore {
             query.push(" OR holder = ").push_bind(own.name.as_str());
         }
         query.push(")");
-        if let Some(connection) = connection {
-            query.push(" AND connection = ").push_bind(connection);
-        }
         query.push(" ORDER BY id LIMIT ").push_bind(limit);
         query.fetch_all(&mut self.reader().await?).await?.iter().map(order).collect()
     }
