@@ -45,6 +45,11 @@ impl Vhost {
         format!("amqp://guest@{}/{}", self.address, self.name)
     }
 
+    /// The broker.
+    pub(crate) fn peer(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+
     /// Has the broker's own tool do something, where the broker is the test's own.
     pub(crate) fn ctl(&self, arguments: &[&str]) {
         let done = std::process::Command::new(self.peer.directory().join("ctl")).args(arguments).output().unwrap();
@@ -56,7 +61,13 @@ impl Vhost {
         self.try_ask(method, path, body).await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    async fn try_ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, reqwest::Error> {
+    /// The same, which may fail.
+    pub(crate) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, reqwest::Error> {
         let port = self.address.rsplit(':').next().unwrap();
         let mut request =
             self.http.request(method, format!("http://127.0.0.2:{port}/api/{path}")).basic_auth("guest", Some("guest"));

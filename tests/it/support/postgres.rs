@@ -157,7 +157,12 @@ impl Server {
 
     fn control(&self, arguments: &[&str]) {
         let mut command = as_owner(&self.binaries.join("pg_ctl"));
-        run(command.arg("-D").arg(self.directory.path().join("data")).args(arguments));
+        run(command.arg("-D").arg(self.data()).args(arguments));
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 }
 
