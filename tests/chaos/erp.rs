@@ -59,7 +59,7 @@ pub(crate) struct Erp {
 impl Erp {
     /// Opens an ERP on a port of its own.
     pub(crate) async fn open(class: Class, seed: u64) -> Arc<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", super::support::ports::free())).await.unwrap();
         let erp = Arc::new(Self {
             class,
             seed,

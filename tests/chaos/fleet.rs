@@ -1,7 +1,6 @@
 //! The daemons: the real program, each with a configuration and a network of its own, kept running as a service manager does.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::proxy::Proxy;
-use super::site;
+use super::{site, support};
 
 /// The lease of the store.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
@@ -114,7 +113,7 @@ impl Fleet {
     pub(crate) async fn start(count: usize, directory: &Path, servers: &site::Servers) -> Self {
         let mut daemons = Vec::new();
         for number in 0..count {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = support::ports::free();
             let (store, broker) = (Proxy::begin(servers.postgres).await, Proxy::begin(servers.broker).await);
             let config = directory.join(format!("daemon-{number}.toml"));
             let run = directory.join(format!("daemon-{number}"));

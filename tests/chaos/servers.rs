@@ -32,15 +32,19 @@ impl Postgres {
         self.server.url()
     }
 
-    /// Kills the server and each of its processes with the signal KILL, and waits until they are gone.
+    /// Kills each process of the server with the signal KILL, and waits until they are gone.
     pub(crate) fn kill(&self) {
-        let all = self.processes();
-        for process in &all {
-            signal(*process, "KILL");
-        }
         let until = Instant::now() + PATIENCE;
-        while all.iter().any(|process| lives(*process)) {
-            assert!(Instant::now() < until, "PostgreSQL does not die");
+        loop {
+            // One that is just being begun is seen the next time.
+            let all = self.processes();
+            if all.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "PostgreSQL does not die: {all:?}");
+            for process in all {
+                signal(process, "KILL");
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -48,7 +52,11 @@ impl Postgres {
     /// Starts the server again, unless it runs.
     pub(crate) fn see_that_it_runs(&self) {
         let _turn = self.starting.lock().unwrap();
-        if !self.processes().first().is_some_and(|server| lives(*server)) {
+        let file = std::fs::read_to_string(self.server.data().join("postmaster.pid")).unwrap_or_default();
+        let first = file.lines().next().and_then(|line| line.trim().parse::<u32>().ok());
+        if !first.is_some_and(|server| self.processes().contains(&server)) {
+            // What a server that broke off has left holds its memory.
+            self.kill();
             self.server.begin();
         }
     }
@@ -66,38 +74,21 @@ impl Postgres {
         }
     }
 
-    /// The server and its processes.
+    /// The processes of the server, which all work in its directory.
     fn processes(&self) -> Vec<u32> {
-        let file = std::fs::read_to_string(self.server.data().join("postmaster.pid")).unwrap_or_default();
-        let Some(server) = file.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
-            return Vec::new();
-        };
-        let mut all = vec![server];
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            if status(process).is_some_and(|(_, parent)| parent == server) {
-                all.push(process);
-            }
-        }
-        all
+        let data = self.server.data();
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        // A corpse has no directory.
+        numbers
+            .filter(|process| std::fs::read_link(format!("/proc/{process}/cwd")).is_ok_and(|at| at == data))
+            .collect()
     }
 }
 
 fn signal(process: u32, signal: &str) {
     // It may have ended already.
     let _ = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).stderr(Stdio::null()).status();
-}
-
-/// Whether a process is there and no corpse.
-fn lives(process: u32) -> bool {
-    status(process).is_some_and(|(state, _)| state != 'Z')
-}
-
-/// State and parent of a process.
-fn status(process: u32) -> Option<(char, u32)> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let mut after_name = text.rsplit(')').next()?.split_whitespace();
-    Some((after_name.next()?.chars().next()?, after_name.next()?.parse().ok()?))
 }
 
 /// A broker, and the virtual host that is used.

@@ -4,6 +4,8 @@
 pub(crate) mod broker;
 #[path = "../it/support/peers.rs"]
 pub(crate) mod peers;
+#[path = "../it/support/ports.rs"]
+pub(crate) mod ports;
 #[path = "../it/support/postgres.rs"]
 pub(crate) mod postgres;
 

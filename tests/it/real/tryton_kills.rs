@@ -1,7 +1,6 @@
 //! Orders at Tryton through the broker and PostgreSQL, while the daemon and the broker are killed: each order one sale.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -33,7 +32,7 @@ fn order(number: usize) -> Value {
 fn over(tryton: &Peer, schema: &Schema, vhost: &Vhost) -> (Site, String) {
     let settings = format!("database = 'erp'\nuser = '{USER}'\nwarehouse = 5\n");
     let site = site("tryton", tryton.port(), &settings, TRYTON_PASSWORD, &["customer", "product"]);
-    let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let listen = format!("127.0.0.1:{}", crate::support::ports::free());
     let sqlite = format!("url = 'sqlite://{}'", site.path("tradebridge.db").display());
     let postgres = format!(
         "url = '{}'\nlease = '2s'\n[queue]\nurl = '{}'\npassword = 'guest'\n[daemon]\nrun_directory = '{}'",

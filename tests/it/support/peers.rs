@@ -3,7 +3,7 @@
 //! begin with is told in `tests/peers/README.md`.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl Peer {
         assert!(prepared.status.success(), "{system:?}: {}", String::from_utf8_lossy(&prepared.stderr));
         let mut said = String::new();
         for _ in 0..STARTS {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = super::ports::free();
             let mut process = Process::start(system, port);
             if process.answers(port) {
                 return Self { address: system.address(port), process: Some(process) };

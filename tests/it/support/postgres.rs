@@ -1,6 +1,5 @@
 //! PostgreSQL for tests: a schema of a test's own on the server that all share, and servers of a test's own.
 
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -122,7 +121,7 @@ impl Server {
         // A group of its own: whoever ends a test ends its whole group.
         watchdog.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let watchdog = watchdog.spawn().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = super::ports::free();
         let server = Self { binaries, directory, port, durable, watchdog };
         server.begin();
         server
