@@ -39,7 +39,7 @@ impl Postgres {
             // One that is just being begun is seen the next time.
             let all = self.processes();
             if all.is_empty() {
-                return;
+                break;
             }
             assert!(Instant::now() < until, "PostgreSQL does not die: {all:?}");
             for process in all {
@@ -47,6 +47,8 @@ impl Postgres {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        // A corpse that is not buried yet counts as a server that runs. There may be none.
+        let _ = std::fs::remove_file(self.server.data().join("postmaster.pid"));
     }
 
     /// Starts the server again, unless it runs.

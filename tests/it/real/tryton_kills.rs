@@ -97,6 +97,7 @@ async fn killed_five_times_daemon_and_broker_leave_each_of_200_orders_one_sale()
     let (site, address) = over(&tryton, &schema, &vhost);
     let mut daemon = site.start();
     daemon.until_all_pulled(&["customer", "product"]);
+    let begun = Instant::now();
     let mut references = Vec::new();
     for round in 0..KILLS {
         let posting = tokio::spawn(post_all(address.clone(), round * ORDERS..(round + 1) * ORDERS));
@@ -122,6 +123,7 @@ async fn killed_five_times_daemon_and_broker_leave_each_of_200_orders_one_sale()
         references.extend(posting.await.unwrap());
         // Those of this round come before the next one's.
         until_accepted(&address, (round + 1) * ORDERS - 5).await;
+        println!("killed {} times after {:?}", round + 1, begun.elapsed());
     }
     until_accepted(&address, KILLS * ORDERS).await;
 

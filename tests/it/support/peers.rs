@@ -182,9 +182,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It ends with its input, and with it what it started: killed, it would leave that behind.
+        drop(self.child.stdin.take());
+        let until = Instant::now() + PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > until {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            // Nothing tells of a process that ends.
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -156,7 +156,9 @@ impl Server {
 
     fn control(&self, arguments: &[&str]) {
         let mut command = as_owner(&self.binaries.join("pg_ctl"));
-        run(command.arg("-D").arg(self.data()).args(arguments));
+        command.arg("-D").arg(self.data()).args(arguments);
+        let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        assert!(has_run(&mut command).is_ok(), "{command:?}: {}", log());
     }
 
     /// Where it keeps its data.
@@ -237,11 +239,14 @@ fn as_owner(program: &Path) -> Command {
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if let Err(said) = has_run(command) {
+        panic!("{command:?}: {said}");
+    }
+}
+
+/// Runs a command; what it said where it failed.
+fn has_run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said(&output.stdout) + &said(&output.stderr)) }
 }
