@@ -119,7 +119,11 @@ struct Shared {
 
 impl Server {
     pub(crate) async fn new(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    /// A server that listens already.
+    pub(crate) fn at(listener: TcpListener, script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let port = listener.local_addr().unwrap().port();
         let (arrived, receiver) = watch::channel(0);
         let (asked, connections, most_at_once) = (Arc::default(), Arc::new(AtomicUsize::new(0)), Arc::default());

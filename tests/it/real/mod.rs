@@ -7,6 +7,7 @@ mod odata;
 mod sap;
 mod tryton;
 mod tryton_connection;
+mod tryton_kills;
 mod tryton_orders;
 
 use std::os::unix::fs::PermissionsExt as _;

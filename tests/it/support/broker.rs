@@ -50,7 +50,7 @@ impl Vhost {
         &self.name
     }
 
-    /// The broker, where it is the test's own.
+    /// The broker.
     pub(crate) fn peer(&mut self) -> &mut Peer {
         &mut self.peer
     }
@@ -66,7 +66,13 @@ impl Vhost {
         self.try_ask(method, path, body).await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    async fn try_ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, reqwest::Error> {
+    /// The same, which may fail.
+    pub(crate) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, reqwest::Error> {
         let port = self.address.rsplit(':').next().unwrap();
         let mut request =
             self.http.request(method, format!("http://127.0.0.2:{port}/api/{path}")).basic_auth("guest", Some("guest"));

@@ -7,6 +7,7 @@ pub(crate) mod gate;
 pub(crate) mod log;
 pub(crate) mod mappings;
 pub(crate) mod peers;
+pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod store;
 pub(crate) mod wire;

@@ -3,7 +3,7 @@
 //! begin with is told in `tests/peers/README.md`.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl Peer {
         assert!(prepared.status.success(), "{system:?}: {}", String::from_utf8_lossy(&prepared.stderr));
         let mut said = String::new();
         for _ in 0..STARTS {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = super::ports::free();
             let mut process = Process::start(system, port);
             if process.answers(port) {
                 return Self { address: system.address(port), process: Some(process) };
@@ -182,9 +182,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It ends with its input, and with it what it started: killed, it would leave that behind.
+        drop(self.child.stdin.take());
+        let until = Instant::now() + PATIENCE;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > until {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            // Nothing tells of a process that ends.
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! PostgreSQL for tests: a schema of a test's own on the server that all share, and servers of a test's own.
 
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -122,7 +121,7 @@ impl Server {
         // A group of its own: whoever ends a test ends its whole group.
         watchdog.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let watchdog = watchdog.spawn().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = super::ports::free();
         let server = Self { binaries, directory, port, durable, watchdog };
         server.begin();
         server
@@ -157,7 +156,14 @@ impl Server {
 
     fn control(&self, arguments: &[&str]) {
         let mut command = as_owner(&self.binaries.join("pg_ctl"));
-        run(command.arg("-D").arg(self.directory.path().join("data")).args(arguments));
+        command.arg("-D").arg(self.data()).args(arguments);
+        let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        assert!(has_run(&mut command).is_ok(), "{command:?}: {}", log());
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
     }
 }
 
@@ -233,11 +239,14 @@ fn as_owner(program: &Path) -> Command {
 }
 
 fn run(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    if let Err(said) = has_run(command) {
+        panic!("{command:?}: {said}");
+    }
+}
+
+/// Runs a command; what it said where it failed.
+fn has_run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said(&output.stdout) + &said(&output.stderr)) }
 }
