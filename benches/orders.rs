@@ -4,7 +4,7 @@
 //! `cargo bench --bench orders` runs the daemon in a release build as a process of its own, with PostgreSQL (at
 //! `TEST_DATABASE_URL`, by default one on this machine; it makes a database and drops it) and RabbitMQ (at
 //! `TRADEBRIDGE_TEST_RABBITMQ`, or one that is started for it), and with SQLite and the embedded queue. `-- --orders N` makes
-//! the backlog smaller, `-- --store sqlite|postgres` takes one store, `-- --parts accepted,relay,life,latency,backlog` some of
+//! the backlog smaller, `-- --concurrency N` has the daemon send so many orders side by side, `-- --store sqlite|postgres` takes one store, `-- --parts accepted,relay,life,latency,backlog` some of
 //! what is measured.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's figures are its output")]
@@ -66,7 +66,7 @@ async fn benchmark(arguments: Arguments) -> Outcome<()> {
     let mut tables = Tables::new();
     let mut measured = Ok(());
     for engine in arguments.engines.iter().copied() {
-        let home = match Home::new(engine).await {
+        let home = match Home::new(engine, arguments.concurrency).await {
             Ok(home) => home,
             Err(error) => {
                 println!("{} is left out: {error}", engine.name());

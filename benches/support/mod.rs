@@ -47,6 +47,8 @@ pub struct Arguments {
     pub rows: u64,
     /// How many orders wait.
     pub orders: u64,
+    /// How many orders the daemon sends side by side; its default where there is none.
+    pub concurrency: Option<u32>,
     /// What is measured, of a benchmark that measures several things; all where there is none.
     pub parts: Vec<String>,
     /// The stores, in the order in which they are measured.
@@ -57,7 +59,7 @@ pub struct Arguments {
     pub data_only: bool,
 }
 
-const USAGE: &str = "--rows N  --orders N  --parts NAME,NAME  --store sqlite|postgres|both  --shipped (18 columns through the connector csv-export)  \
+const USAGE: &str = "--rows N  --orders N  --concurrency N  --parts NAME,NAME  --store sqlite|postgres|both  --shipped (18 columns through the connector csv-export)  \
                      --data-only";
 
 impl Arguments {
@@ -66,6 +68,7 @@ impl Arguments {
         let mut read = Self {
             rows: 1_000_000,
             orders: 100_000,
+            concurrency: None,
             parts: Vec::new(),
             engines: vec![Engine::Postgres, Engine::Sqlite],
             columns: Columns::Thirteen,
@@ -77,6 +80,7 @@ impl Arguments {
             match word.as_str() {
                 "--rows" => read.rows = value()?.replace('_', "").parse()?,
                 "--orders" => read.orders = value()?.replace('_', "").parse()?,
+                "--concurrency" => read.concurrency = Some(value()?.parse()?),
                 "--parts" => read.parts = value()?.split(',').map(str::to_owned).collect(),
                 "--store" => {
                     read.engines = match value()?.as_str() {

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 pub struct Home {
     site: Site,
     engine: Engine,
+    /// How many orders are sent side by side; the daemon's default where there is none.
+    concurrency: Option<u32>,
 }
 
 /// What the daemon is told of what is around it.
@@ -33,18 +35,18 @@ pub struct Around<'a> {
 
 impl Home {
     /// A store with the demonstration's customers and products.
-    pub async fn new(engine: Engine) -> Outcome<Self> {
+    pub async fn new(engine: Engine, concurrency: Option<u32>) -> Outcome<Self> {
         let mut site = Site::new(engine, Columns::Eighteen, "orders").await?;
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/demo/export");
         for file in ["klanten.csv", "artikelen.csv"] {
             std::fs::copy(demo.join(file), site.path("export").join(file))?;
         }
-        site.configure(&more(&Around { queue: "embedded", erp: "http://127.0.0.1:1/" }));
+        site.configure(&more(&Around { queue: "embedded", erp: "http://127.0.0.1:1/" }, concurrency));
         let configuration = site.configuration_file()?;
         for entity in ["customer", "product"] {
             program::command(&configuration, &["sync", "erp", entity])?;
         }
-        Ok(Self { site, engine })
+        Ok(Self { site, engine, concurrency })
     }
 
     pub fn engine(&self) -> Engine {
@@ -63,7 +65,7 @@ impl Home {
 
     /// Writes the configuration.
     pub fn configure(&mut self, around: &Around<'_>) -> Outcome<PathBuf> {
-        self.site.configure_anew(&more(around));
+        self.site.configure_anew(&more(around, self.concurrency));
         self.site.configuration_file()
     }
 
@@ -171,7 +173,8 @@ impl Home {
     }
 }
 
-fn more(around: &Around<'_>) -> String {
+fn more(around: &Around<'_>, concurrency: Option<u32>) -> String {
+    let orders = concurrency.map_or_else(String::new, |at_once| format!("orders = {{ concurrency = {at_once} }}\n"));
     let password = if around.queue == "embedded" { "" } else { "password = 'guest'\n" };
     format!(
         "
@@ -191,7 +194,7 @@ connector = 'bench-orders'
 company = 'NL01'
 time_zone = 'Europe/Amsterdam'
 settings = {{ base_url = '{}' }}
-[[shop]]
+{orders}[[shop]]
 name = 'b2b'
 companies = ['NL01']
 connections = ['erp', '{TARGET}']
