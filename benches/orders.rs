@@ -4,8 +4,8 @@
 //! `cargo bench --bench orders` runs the daemon in a release build as a process of its own, with PostgreSQL (at
 //! `TEST_DATABASE_URL`, by default one on this machine; it makes a database and drops it) and RabbitMQ (at
 //! `TRADEBRIDGE_TEST_RABBITMQ`, or one that is started for it), and with SQLite and the embedded queue. `-- --orders N` makes
-//! the backlog smaller, `-- --concurrency N` has the daemon send so many orders side by side, `-- --store sqlite|postgres` takes one store, `-- --parts accepted,relay,life,latency,backlog` some of
-//! what is measured.
+//! the backlog smaller, `-- --concurrency N` has the daemon send so many orders side by side, `-- --store sqlite|postgres`
+//! takes one store, `-- --parts accepted,relay,life,latency,backlog` some of what is measured.
 
 #![allow(clippy::print_stdout, reason = "a benchmark's figures are its output")]
 
