@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use support::data::{self, Columns, Numbers};
 use support::site::{CONNECTION, ENTITY, FILE, Site};
-use support::table::{Table, count, machine, word};
+use support::table::{Table, count, machine, percentile, word};
 use support::{Arguments, Engine, Outcome, expect, program};
 
 /// Price agreements that are read.
@@ -187,8 +187,7 @@ async fn read(address: String, number: u64, stop: Arc<AtomicBool>) -> Outcome<Ve
 impl Answers {
     /// The latency that a share of a hundred stays within.
     fn percentile(&self, share: usize) -> f64 {
-        let at = (self.latencies.len() * share).div_ceil(100).max(1) - 1;
-        self.latencies.get(at).copied().unwrap_or(f64::INFINITY)
+        percentile(&self.latencies, share)
     }
 
     fn show(&self, engine: Engine, meanwhile: &str, table: &mut Table) {

@@ -7,6 +7,7 @@
 pub mod data;
 pub mod limit;
 pub mod odata;
+pub mod orders;
 pub mod postgres;
 pub mod program;
 pub mod site;
@@ -44,6 +45,12 @@ impl Engine {
 pub struct Arguments {
     /// How many rows.
     pub rows: u64,
+    /// How many orders wait.
+    pub orders: u64,
+    /// How many orders the daemon sends side by side; its default where there is none.
+    pub concurrency: Option<u32>,
+    /// What is measured, of a benchmark that measures several things; all where there is none.
+    pub parts: Vec<String>,
     /// The stores, in the order in which they are measured.
     pub engines: Vec<Engine>,
     /// The columns of the table.
@@ -52,7 +59,7 @@ pub struct Arguments {
     pub data_only: bool,
 }
 
-const USAGE: &str = "--rows N  --store sqlite|postgres|both  --shipped (18 columns through the connector csv-export)  \
+const USAGE: &str = "--rows N  --orders N  --concurrency N  --parts NAME,NAME  --store sqlite|postgres|both  --shipped (18 columns through the connector csv-export)  \
                      --data-only";
 
 impl Arguments {
@@ -60,6 +67,9 @@ impl Arguments {
     pub fn read() -> Outcome<Self> {
         let mut read = Self {
             rows: 1_000_000,
+            orders: 100_000,
+            concurrency: None,
+            parts: Vec::new(),
             engines: vec![Engine::Postgres, Engine::Sqlite],
             columns: Columns::Thirteen,
             data_only: false,
@@ -69,6 +79,9 @@ impl Arguments {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value; there are: {USAGE}"));
             match word.as_str() {
                 "--rows" => read.rows = value()?.replace('_', "").parse()?,
+                "--orders" => read.orders = value()?.replace('_', "").parse()?,
+                "--concurrency" => read.concurrency = Some(value()?.parse()?),
+                "--parts" => read.parts = value()?.split(',').map(str::to_owned).collect(),
                 "--store" => {
                     read.engines = match value()?.as_str() {
                         "sqlite" => vec![Engine::Sqlite],

@@ -94,6 +94,19 @@ impl Daemon {
             said.push(line);
         }
     }
+
+    /// The most memory that was resident at once so far, in bytes.
+    pub fn peak(&self) -> u64 {
+        high_water_mark(&format!("/proc/{}/status", self.child.id())).unwrap_or_default()
+    }
+
+    /// Processor time that it used so far, in seconds.
+    pub fn processor_time(&self) -> f64 {
+        // Fields 14 and 15, counted behind the name in parentheses, in hundredths of a second.
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    }
 }
 
 /// Takes lines as long as there are any, whether or not somebody wants them: who writes them must not be held up.

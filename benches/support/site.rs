@@ -99,6 +99,11 @@ impl Site {
         self.more.push_str(more);
     }
 
+    /// Replaces what was added to the configuration.
+    pub fn configure_anew(&mut self, more: &str) {
+        more.clone_into(&mut self.more);
+    }
+
     /// Puts a file into an export directory as the ERP does: at once, in place of the one before.
     pub fn export(&self, file: &Path, as_name: &str) -> Outcome<()> {
         let beside = self.path("beside");

@@ -59,6 +59,18 @@ pub fn word(reached: bool) -> &'static str {
     if reached { "yes" } else { "NO" }
 }
 
+/// Figures, smallest first.
+pub fn sorted(mut figures: Vec<f64>) -> Vec<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures
+}
+
+/// The figure that a share of a hundred stays within, of figures of which the smallest comes first.
+pub fn percentile(sorted: &[f64], share: usize) -> f64 {
+    let at = (sorted.len() * share).div_ceil(100).max(1) - 1;
+    sorted.get(at).copied().unwrap_or(f64::INFINITY)
+}
+
 /// A figure without decimals, its thousands apart.
 pub fn count(figure: f64) -> String {
     let digits = format!("{figure:.0}");

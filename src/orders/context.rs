@@ -118,7 +118,10 @@ impl Context {
     fn told(&self, advance: &Advance, after: Option<&StoredOrder>) {
         if let Some(after) = after {
             tell_change(advance, after);
-            self.wake.orders_changed();
+            match advance.publish_at {
+                Some(_) => self.wake.orders_changed(),
+                None => self.wake.orders_moved(),
+            }
         }
     }
 

@@ -132,8 +132,13 @@ impl Default for Wake {
 impl Wake {
     /// An order's place changed and was committed; a message may have become due.
     pub fn orders_changed(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        self.orders_moved();
         self.due.notify_one();
+    }
+
+    /// An order's place changed and was committed; no message became due by it.
+    pub fn orders_moved(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// There may be room for messages that found none.

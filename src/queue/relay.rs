@@ -11,7 +11,10 @@ use super::{Queue, QueueError, Wake};
 use crate::store::{Message, Store, StoreError};
 
 /// Messages published and noted at once.
-const WINDOW: u32 = 100;
+const WINDOW: u32 = 1000;
+
+/// A queue that fails is tried again after this time at the earliest, however many orders come meanwhile.
+const FAILED: Duration = Duration::from_millis(200);
 
 /// The longest rest, should no notification come.
 const REST: Duration = Duration::from_secs(30);
@@ -71,9 +74,15 @@ impl Relay {
             let now = self.clock.now();
             let longest = after(now, if failing { Duration::from_secs(5) } else { REST });
             let end = rest.map_or(longest, |next| next.min(longest));
+            let woken = async {
+                self.wake.until_due().await;
+                if failing {
+                    tokio::time::sleep(FAILED).await;
+                }
+            };
             tokio::select! {
                 () = self.clock.until(end) => {}
-                () = self.wake.until_due() => {}
+                () = woken => {}
                 _ = shutdown.wait_for(|stop| *stop) => {}
             }
         }

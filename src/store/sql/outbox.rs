@@ -5,13 +5,18 @@ use jiff::Timestamp;
 
 use super::super::{DeadLetter, Due, Message, OrderState, Outbox, Result, Settled, SettledLetter, Settlement};
 use super::session::Session;
-use super::statement::Row;
-use super::{SqlStore, rows};
+use super::statement::{Argument, Row, Sql};
+use super::{LOOKUP, SqlStore, rows};
 
 #[async_trait]
 impl Outbox for SqlStore {
     async fn due_connections(&self, now: Timestamp) -> Result<Vec<String>> {
-        self.sql("SELECT DISTINCT connection FROM outbox WHERE due_at <= ? ORDER BY connection")
+        // From one connection to the next, past all that waits for the same one.
+        let sql = "WITH RECURSIVE c (connection) AS (SELECT MIN(connection) FROM outbox UNION ALL \
+             SELECT (SELECT MIN(connection) FROM outbox WHERE connection > c.connection) FROM c \
+             WHERE c.connection IS NOT NULL) SELECT connection FROM c WHERE \
+             (SELECT MIN(o.due_at) FROM outbox o WHERE o.connection = c.connection) <= ? ORDER BY connection";
+        self.sql(sql)
             .bind(now.as_microsecond())
             .fetch_all(&mut self.reader().await?)
             .await?
@@ -39,7 +44,11 @@ impl Outbox for SqlStore {
     }
 
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>> {
-        self.sql("SELECT MIN(due_at) AS due_at FROM outbox WHERE due_at > ?")
+        let sql = "WITH RECURSIVE c (connection) AS (SELECT MIN(connection) FROM outbox UNION ALL \
+             SELECT (SELECT MIN(connection) FROM outbox WHERE connection > c.connection) FROM c \
+             WHERE c.connection IS NOT NULL) SELECT MIN((SELECT MIN(o.due_at) FROM outbox o \
+             WHERE o.connection = c.connection AND o.due_at > ?)) AS due_at FROM c";
+        self.sql(sql)
             .bind(after.as_microsecond())
             .fetch_one(&mut self.reader().await?)
             .await?
@@ -50,17 +59,19 @@ impl Outbox for SqlStore {
 
     async fn published(&self, at: Timestamp, messages: &[(Message, Timestamp)]) -> Result<()> {
         let mut tx = self.write().await?;
-        for (message, again) in messages {
-            self.sql(
-                "UPDATE outbox SET published_at = ?, publications = publications + 1, due_at = ? \
-                 WHERE order_id = ? AND generation = ?",
-            )
-            .bind(at.as_microsecond())
-            .bind(again.as_microsecond())
-            .bind(&message.order)
-            .bind(message.generation)
-            .execute(&mut tx)
-            .await?;
+        for chunk in messages.chunks(LOOKUP) {
+            let columns = vec![
+                ("id", Argument::Texts(chunk.iter().map(|(message, _)| Some(message.order.clone())).collect())),
+                ("step", Argument::Integers(chunk.iter().map(|(message, _)| Some(message.generation)).collect())),
+                ("again", Argument::Integers(chunk.iter().map(|(_, again)| Some(again.as_microsecond())).collect())),
+            ];
+            let mut sql = Sql::with_columns(tx.engine(), columns);
+            sql.push("UPDATE outbox SET published_at = ").push_bind(at.as_microsecond());
+            sql.push(
+                ", publications = outbox.publications + 1, due_at = d.again FROM d \
+                 WHERE outbox.order_id = d.id AND outbox.generation = d.step",
+            );
+            sql.execute(&mut tx).await?;
         }
         tx.commit().await
     }

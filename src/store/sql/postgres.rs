@@ -1,5 +1,6 @@
 //! Opening a database of a PostgreSQL server: its pool, its limits, its schema.
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 use super::super::{Result, StoreError};
@@ -15,6 +16,9 @@ const OLDEST: i32 = 130_000;
 
 /// How long a connection stays open that nobody uses.
 const IDLE: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// A connection that nobody used for longer is tried before it is used: the server may have been started anew meanwhile.
+const UNTRIED: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Opens a database.
 pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools> {
@@ -51,6 +55,16 @@ pub(super) async fn open(url: &PostgresUrl, open: &OpenOptions) -> Result<Pools>
         .max_connections(open.connections)
         .acquire_timeout(BUSY)
         .idle_timeout(IDLE)
+        // Each connection was tried when it was given back, so trying it again at once is a round trip for nothing.
+        .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for > UNTRIED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await
         .map_err(failed)?;

@@ -57,7 +57,7 @@ CREATE TABLE outbox (
     publications BIGINT NOT NULL,
     due_at       BIGINT NOT NULL
 );
-CREATE INDEX outbox_due ON outbox (due_at, connection);
+CREATE INDEX outbox_due ON outbox (connection, due_at, order_id);
 
 CREATE TABLE dead_letter (
     id         TEXT COLLATE "C" PRIMARY KEY,

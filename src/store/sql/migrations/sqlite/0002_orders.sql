@@ -57,7 +57,7 @@ CREATE TABLE outbox (
     publications INTEGER NOT NULL,
     due_at       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX outbox_due ON outbox (due_at, connection);
+CREATE INDEX outbox_due ON outbox (connection, due_at, order_id);
 
 CREATE TABLE dead_letter (
     id         TEXT PRIMARY KEY,
