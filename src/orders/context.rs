@@ -1,6 +1,6 @@
 //! What the tasks of the order path share: the store, the queue, the time, and how a change is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +40,26 @@ pub(super) struct Context {
     pub presence: Presence,
     pub targets: watch::Sender<Arc<Targets>>,
     pub pauses: Mutex<BTreeMap<String, Pause>>,
+    /// Orders that something in this process is at, and how often.
+    pub in_hand: Mutex<HashMap<String, u32>>,
+}
+
+/// An order that something in this process is at. Dropped, it is at it no more.
+pub(super) struct InHand<'a> {
+    context: &'a Context,
+    order: String,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let mut in_hand = self.context.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(times) = in_hand.get_mut(&self.order) {
+            *times -= 1;
+            if *times == 0 {
+                in_hand.remove(&self.order);
+            }
+        }
+    }
 }
 
 /// The shutdown came while something could not be done.
@@ -50,6 +70,18 @@ impl Context {
     /// The target of a connection as it is configured now.
     pub fn target(&self, connection: &str) -> Option<Target> {
         self.targets.borrow().get(connection).cloned()
+    }
+
+    /// Notes that something in this process is at an order: from before it is taken until what became of it is committed.
+    pub fn take_in_hand(&self, order: &str) -> InHand<'_> {
+        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        *in_hand.entry(order.to_owned()).or_default() += 1;
+        InHand { context: self, order: order.to_owned() }
+    }
+
+    /// Whether something in this process is at an order.
+    pub fn is_in_hand(&self, order: &str) -> bool {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).contains_key(order)
     }
 
     pub fn pause(&self, connection: &str, pause: Option<Pause>) {

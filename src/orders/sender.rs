@@ -173,16 +173,23 @@ impl Sender {
             _ = self.shutdown.wait_for(|stop| *stop) => None,
         };
         let Some(Present { lease, .. }) = present else { return Err(Stopped) };
+        let _in_hand = context.take_in_hand(&order.id);
         let claimed =
             context.until_done("taking an order", &mut self.shutdown, || context.claim(order, &lease)).await?;
         let order = match claimed {
             Ok(Some(order)) if context.presence.holds(&lease) => order,
             Ok(Some(order)) => {
-                // It may be in doubt already, and others see to it.
-                tracing::warn!(
-                    order_id = order.id,
-                    "this process stood still for too long: the order is not sent by it"
-                );
+                // It may be in doubt already, and others see to it. If not, the lease may be renewed yet, and nobody else would.
+                let reason = "this process stood still for too long: the order is not sent by it";
+                tracing::warn!(order_id = order.id, "{reason}");
+                let event = if doubt { Event::Doubt } else { Event::NotExecuted };
+                let now = context.clock.now();
+                self.commit(&order, &[(event, reason)], |a| {
+                    a.reason = Some(reason.to_owned());
+                    a.publish_at = Some(now);
+                    a.attempts = AttemptCount::GiveBack;
+                })
+                .await?;
                 return Ok(Line::Up);
             }
             Ok(None) | Err(StoreError::Fenced(_)) => return Ok(Line::Up),

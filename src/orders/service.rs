@@ -51,7 +51,18 @@ impl Orders {
     ) -> Self {
         let targets = watch::Sender::new(Arc::new(targets));
         let presence = Presence::new(Arc::clone(&store));
-        Self { context: Arc::new(Context { store, queue, wake, clock, presence, targets, pauses: Mutex::default() }) }
+        Self {
+            context: Arc::new(Context {
+                store,
+                queue,
+                wake,
+                clock,
+                presence,
+                targets,
+                pauses: Mutex::default(),
+                in_hand: Mutex::default(),
+            }),
+        }
     }
 
     /// Takes other connections, or the same ones otherwise configured, from the next order on. The order in hand goes
