@@ -114,14 +114,13 @@ pub(crate) fn plan(seed: u64, options: &Options) -> Vec<Accident> {
         }
         let fault = Fault::draw(left.pop().unwrap_or_default(), &mut draw, options.daemons);
         let beside = draw.chance(30);
-        match accidents.last_mut().filter(|last| beside && last.faults.len() < 2) {
-            Some(last) => last.faults.push(fault),
-            None => {
-                // Somewhere in the stretch of orders that is the fault's.
-                let stretch = options.orders / (options.faults + 1);
-                let after = stretch * number + draw.below(stretch);
-                accidents.push(Accident { after, faults: vec![fault] });
-            }
+        if let Some(last) = accidents.last_mut().filter(|last| beside && last.faults.len() < 2) {
+            last.faults.push(fault);
+        } else {
+            // Somewhere in the stretch of orders that is the fault's.
+            let stretch = options.orders / (options.faults + 1);
+            let after = stretch * number + draw.below(stretch);
+            accidents.push(Accident { after, faults: vec![fault] });
         }
     }
     accidents

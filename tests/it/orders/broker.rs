@@ -1,6 +1,8 @@
 //! Orders through a RabbitMQ broker to which things happen: it dies and comes back, loses its queues, takes nothing, or
 //! holds what is no message.
 
+use sqlx::Connection as _;
+
 use super::*;
 use crate::support::broker::Vhost;
 use crate::support::peers::{Peer, System};
@@ -83,6 +85,24 @@ async fn a_killed_broker_loses_nothing_and_orders_are_accepted_while_it_is_away(
     for order in [&before, &meanwhile] {
         accepted_in_time(&bridge, order).await;
     }
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_that_was_taken_without_anybody_hearing_of_it_goes_on() {
+    if postgres::left_out() {
+        return;
+    }
+    let home = Home::on(Peer::shared(System::RabbitMq)).await;
+    let (mut bridge, order) = waiting(&home).await;
+    // As the server leaves it that commits and whose answer gets lost: the process that it names lives on, and is not at it.
+    let taken = "UPDATE orders SET state = 'sending', generation = generation + 1, attempt = 1, \
+                 holder = (SELECT name FROM lease WHERE name LIKE 'sender/%') WHERE id = $1";
+    let mut connection = sqlx::postgres::PgConnection::connect(&home.url()).await.unwrap();
+    let done = sqlx::query(taken).bind(&order.id).execute(&mut connection).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    bridge.erp("erp").up.store(true, Ordering::SeqCst);
+    accepted_in_time(&bridge, &order).await;
     bridge.stop().await;
 }
 

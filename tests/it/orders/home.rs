@@ -38,7 +38,8 @@ impl Home {
         &mut self.servers.as_mut().expect("a broker").1
     }
 
-    fn url(&self) -> String {
+    /// The address of the store.
+    pub(super) fn url(&self) -> String {
         match &self.servers {
             Some((schema, _)) => schema.url(),
             None => format!("sqlite://{}", self.directory.path().join("store.db").display()),
