@@ -66,6 +66,12 @@ pub enum DeskError {
         /// Why not.
         why: &'static str,
     },
+    /// It is no message that could be published once more.
+    #[error(
+        "dead letter {0} cannot be taken up again: it is an order that was not taken in, or a message for no connection; have \
+         the shop send the order again, then `tradebridge dead drop {0}`"
+    )]
+    NotAgain(String),
     /// The ERP's number belongs to another order.
     #[error("the ERP's number {number} belongs to order {order} already; look it up in the ERP once more")]
     NumberTaken {
@@ -258,8 +264,10 @@ impl Desk {
     /// Takes it up again: a dead order as [`Self::retry`] does, a message that could not be read by publishing it once
     /// more.
     pub async fn retry_dead(&self, id: &str, actor: &Actor) -> Result<(), DeskError> {
-        match self.show_dead(id).await?.order {
+        let dead = self.show_dead(id).await?;
+        match dead.order {
             Some(order) => self.retry(&order.id, actor).await.map(|_| ()),
+            None if dead.connection.is_empty() => Err(DeskError::NotAgain(dead.id)),
             None => self.remove_letter(id, true).await,
         }
     }

@@ -7,8 +7,10 @@
 mod answers;
 mod context;
 mod crash;
+mod dead;
 mod deadlines;
 pub mod desk;
+mod events;
 mod fields;
 mod intake;
 mod known;
@@ -19,6 +21,7 @@ mod sender;
 mod service;
 pub mod state;
 mod target;
+mod view;
 
 pub use context::Pause;
 pub use desk::{Actor, Dead, Desk, DeskError, Shown};
@@ -27,6 +30,7 @@ pub use intake::{Accepted, CustomerScope, Intake, IntakeError};
 pub use retry::Policy;
 pub use service::Orders;
 pub use target::{OrderTarget, TIMEOUT, Target, Targets};
+pub use view::TransitionView;
 
 use crate::store::{Advance, OrderState, StoredOrder};
 use crate::telemetry::{self, event::OrderMoved};

@@ -4,6 +4,7 @@
 //! row. A store compares and swaps; it does not judge: whether a run may be applied is decided in `sync`.
 
 mod error;
+mod events;
 mod history;
 mod kept;
 mod keys;
@@ -22,10 +23,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use error::{Result, StoreError};
+pub use events::{OrderEvent, OrderEvents};
 pub use history::{Deletion, History, Version};
 pub use kept::{Keeping, KeptValue};
 pub use keys::{KeyHash, Keys, StoredKey};
-pub use lease::{HeldLease, Lease, Leases};
+pub use lease::{HeldLease, Lease, Leases, Tenure};
 pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderCount,
     OrderDocument, OrderFilter, OrderState, Orders, Outbox, Step, StoredOrder, Transition,
@@ -173,6 +175,7 @@ pub trait Store:
     + Orders
     + Answers
     + Outbox
+    + OrderEvents
     + Shops
     + Keys
     + Keeping

@@ -30,6 +30,7 @@ conformance!(
     what_the_erp_says_is_kept_beside_the_state,
     answers_that_do_not_fit_are_kept_until_they_do,
     a_dead_letter_leaves_circulation_and_comes_back,
+    transitions_wait_to_be_told_once_somebody_tells_them,
 );
 
 fn at(seconds: i64) -> Timestamp {
@@ -445,4 +446,32 @@ async fn a_dead_letter_leaves_circulation_and_comes_back(engine: Engine) {
     assert!(store.remove_dead_letter(&first.id, true, at(9)).await.unwrap());
     assert_eq!(due(store, at(9)).await, [message(&one)]);
     assert!(store.dead_letters(None, 10).await.unwrap().is_empty());
+}
+
+async fn transitions_wait_to_be_told_once_somebody_tells_them(engine: Engine) {
+    let store = &TestStore::new(engine).await;
+    stored(store, order("A-1")).await;
+    assert_eq!(store.order_events(10).await.unwrap(), [], "nobody tells");
+    store.keep_order_events(true).await.unwrap();
+    let two = stored(store, order("A-2")).await;
+    let cancelled = moved(store, to(&two, OrderState::Cancelled, at(5))).await;
+    let told = store.order_events(10).await.unwrap();
+    let way: Vec<_> = told.iter().map(|event| (event.order.as_str(), event.number, event.transition.to)).collect();
+    let id = two.id.as_str();
+    assert_eq!(
+        way,
+        [(id, 1, OrderState::Received), (id, 2, OrderState::Queued), (id, 3, cancelled.state)],
+        "each transition, in their order"
+    );
+    assert_eq!((told[0].shop.as_str(), told[0].reference.as_str()), ("b2b", "A-2"));
+    let lease = store.take_lease("telling").await.unwrap().unwrap();
+    store.order_events_told(&lease, &[told[0].position]).await.unwrap();
+    assert_eq!(store.order_events(10).await.unwrap(), told[1..], "what was told is not told again");
+    let late = Lease { fence: lease.fence - 1, ..lease.clone() };
+    let refused = store.order_events_told(&late, &[told[1].position]).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(_))), "{refused:?}");
+    assert_eq!(store.order_events(1).await.unwrap(), told[1..2]);
+    store.keep_order_events(false).await.unwrap();
+    moved(store, to(&stored(store, order("A-3")).await, OrderState::Cancelled, at(6))).await;
+    assert_eq!(store.order_events(10).await.unwrap(), [], "nobody tells any more");
 }

@@ -5,6 +5,7 @@
 //! Pages are transactions of some thousand rows, so that short writes pass between them; readers are never blocked.
 
 mod answers;
+mod events;
 mod feed;
 mod history;
 mod kept;
