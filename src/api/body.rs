@@ -23,10 +23,15 @@ pub(super) async fn json(request: Request, state: &ApiState) -> Result<Value, Pr
     check_type(request.headers())?;
     let bytes =
         bytes(request.headers().get(header::CONTENT_LENGTH).cloned(), request.into_body(), most, patience).await?;
+    parse(&bytes)
+}
+
+/// Reads what came as JSON.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
     if bytes.is_empty() {
         return Err(Problem::new(problem::MALFORMED_BODY, "the request has no body; send the content as JSON"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
+    serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or_default();

@@ -1,5 +1,5 @@
 //! HTTP: thin handlers over `publish` and `orders`, and what every answer has in common: keys, limits, problem
-//! details.
+//! details. And the orders that come by a broker instead, with the same answers.
 //!
 //! What does not live here: which records a shop sees (`publish`), and what becomes of an order (`orders`).
 
@@ -11,6 +11,7 @@ pub mod control;
 mod docs;
 mod document;
 mod health;
+mod inbox;
 mod layers;
 mod openapi;
 mod orders;
@@ -30,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use auth::{Caller, key_hash};
 pub use control::{Control, ControlError};
+pub use inbox::Inbox;
 pub use openapi::openapi;
 pub use problem::Problem;
 pub use routes::{Access, Route, routes};

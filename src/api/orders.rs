@@ -17,15 +17,15 @@ use super::respond;
 use super::segment::Segment;
 use super::state::ApiState;
 use crate::model::{Entity, Invoice, Key, Order, OrderStatusLine, Shipment};
-use crate::orders::{Actor, Shown};
+use crate::orders::{Accepted, Actor, Shown, TransitionView};
 use crate::publish::{Record, Window};
-use crate::store::{OrderFilter, OrderState, StoredOrder, Transition};
+use crate::store::{OrderFilter, OrderState, StoredOrder};
 
 /// The header by which a shop marks a repeated request.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Says that an order was there already.
-const REPEATED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPEATED: &str = "idempotent-replayed";
 
 /// The states of an order, as the parameter takes them.
 pub(super) const STATES: &[&str] = &[
@@ -103,26 +103,6 @@ pub(super) struct FollowedOrder {
     invoices: Vec<Value>,
 }
 
-/// A step of an order.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Transition")]
-pub(super) struct TransitionView {
-    /// When.
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    at: Timestamp,
-    /// The state left; absent for the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    /// The state reached.
-    to: String,
-    /// Why.
-    cause: String,
-    /// The attempt to hand it over that it belongs to; 0 before the first.
-    attempt: u32,
-    /// Who: `shop`, `supplier` (a person there) or `tradebridge`.
-    by: String,
-}
-
 /// A page of orders as it is written.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct OrderList {
@@ -150,22 +130,21 @@ impl From<StoredOrder> for OrderView {
     }
 }
 
-impl From<Transition> for TransitionView {
-    fn from(transition: Transition) -> Self {
-        // The supplier's people have names that are no business of the shop's.
-        let by = match transition.who.split(' ').next() {
-            Some("shop") => "shop",
-            Some("operator") => "supplier",
-            _ => "tradebridge",
-        };
-        Self {
-            at: transition.at,
-            from: transition.from.map(|state| state.name().to_owned()),
-            to: transition.to.name().to_owned(),
-            cause: transition.cause,
-            attempt: transition.attempt,
-            by: by.to_owned(),
-        }
+/// What a shop is answered whose order was taken in, whatever way it came.
+pub(super) struct TakenIn {
+    /// Where the order is followed.
+    pub location: String,
+    /// Whether it was there already.
+    pub repeated: bool,
+    /// The order, as JSON.
+    pub body: String,
+}
+
+impl TakenIn {
+    pub(super) fn of(accepted: Accepted) -> Result<Self, Problem> {
+        let Accepted { order, repeated } = accepted;
+        let location = format!("/v1/orders/{}", order.id);
+        Ok(Self { location, repeated, body: respond::json(&OrderView::from(order))? })
     }
 }
 
@@ -178,23 +157,25 @@ pub(super) async fn post(
     Parameters::read(request.uri(), &[])?.finish()?;
     let key = match request.headers().get(IDEMPOTENCY_KEY) {
         None => None,
-        Some(value) => Some(value.to_str().map(str::to_owned).map_err(|_| {
-            Problem::new(problem::INVALID_CONTENT, "the header `Idempotency-Key` must hold visible ASCII characters")
-        })?),
+        Some(value) => Some(value.to_str().map(str::to_owned).map_err(|_| unreadable_key())?),
     };
     let posted = body::json(request, &state).await?;
     let accepted = state.intake.accept(caller.shop()?, posted, key.as_deref()).await?;
     tracing::info!(order_id = accepted.order.id, repeated = accepted.repeated, "order taken in over HTTP");
-    let location = HeaderValue::from_str(&format!("/v1/orders/{}", accepted.order.id));
-    let body = respond::json(&OrderView::from(accepted.order))?;
+    let TakenIn { location, repeated, body } = TakenIn::of(accepted)?;
     let mut response = (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Ok(location) = location {
+    if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    if accepted.repeated {
-        response.headers_mut().insert(REPEATED, HeaderValue::from_static("true"));
+    if repeated {
+        response.headers_mut().insert(HeaderName::from_static(REPEATED), HeaderValue::from_static("true"));
     }
     Ok(response)
+}
+
+/// What is answered where the idempotency key is no text.
+pub(super) fn unreadable_key() -> Problem {
+    Problem::new(problem::INVALID_CONTENT, "the header `Idempotency-Key` must hold visible ASCII characters")
 }
 
 /// `GET /v1/orders`

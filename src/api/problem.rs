@@ -136,6 +136,11 @@ impl Problem {
         self
     }
 
+    /// What happened this time, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn details(self) -> ProblemDetails {
         ProblemDetails {
             r#type: format!("urn:tradebridge:problem:{}", self.kind.name),

@@ -14,11 +14,12 @@ use crate::queue::rabbit::topology::Condition;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BrokerCommand {
-    /// Check that the queues are there, of the right kind; nothing is changed.
+    /// Check that the queues and exchanges are there, of the right kind; nothing is changed.
     Check,
-    /// Declare the queues that are missing.
+    /// Declare the queues and exchanges that are missing.
     Declare {
-        /// A queue to be removed first, with its messages: orders are published to it again from the store.
+        /// A queue or exchange to be removed first. The work of orders is published again from the store; a queue of
+        /// anything else must be empty.
         #[arg(long, value_name = "NAME")]
         replace: Vec<String>,
     },
@@ -43,7 +44,7 @@ pub(super) async fn run(command: &BrokerCommand, context: &Context) -> Answered 
     let found = found.map_err(|error| Failure::failed(error.to_string()))?;
     context.output.say(&found, |page| {
         page.line(format!("{}: {}", found.broker, found.version));
-        let mut table = Table::new(&["queue", "condition", "waiting", "consumers"]);
+        let mut table = Table::new(&["name", "condition", "waiting", "consumers"]);
         for part in &found.parts {
             let (tone, word) = match part.condition {
                 Condition::Good => (Tone::Good, "good"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::overrides;
 use super::place::{KeyPath, Problem, Problems};
+use super::queue::QueueUrl;
 use super::schema::of as schema_of;
 use super::seal::Seal;
 use super::secret::Secret;
@@ -116,6 +117,7 @@ impl<'a> Cross<'a> {
         self.check_retry();
         self.check_syncs();
         self.check_shops();
+        self.check_broker_users();
         self.check_secrets();
         self.check_demo();
     }
@@ -250,6 +252,29 @@ impl<'a> Cross<'a> {
                     let hint = format!("they bring: {}", companies.join(", "));
                     self.problems.push(self.document.problem(&path, message).hint(hint));
                 }
+            }
+        }
+    }
+
+    /// A user in the broker is one shop, and there is a broker.
+    fn check_broker_users(&mut self) {
+        let queue = self.document.content.get("queue").and_then(|queue| text(queue, "url"));
+        let embedded = queue.is_none_or(|url| url == QueueUrl::Embedded.to_string());
+        let mut seen: HashMap<&str, KeyPath> = HashMap::new();
+        for (path, shop) in self.entries("shop") {
+            let Some(user) = text(shop, "broker_user") else { continue };
+            let path = path.key("broker_user");
+            if embedded {
+                let message = "there is no broker: the orders travel by the queue inside the daemon".to_owned();
+                let hint = "name a RabbitMQ broker with `url` in [queue], or leave `broker_user` out";
+                self.problems.push(self.document.problem(&path, message).hint(hint));
+            }
+            if let Some(first) = seen.get(user) {
+                let line = self.line(first);
+                let message = format!("a second shop has the broker's user `{user}`; the first is on line {line}");
+                self.push(&path, message);
+            } else {
+                seen.insert(user, path);
             }
         }
     }

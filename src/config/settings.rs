@@ -402,6 +402,11 @@ pub struct Shop {
     /// The connection that gets its orders. Without it the shop cannot order.
     #[serde(default)]
     pub orders_to: Option<String>,
+    /// Its user in the RabbitMQ broker: orders that this user publishes there are its orders. Without it the shop orders
+    /// over HTTP alone.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 255))]
+    pub broker_user: Option<String>,
     /// Which customers it sees: an expression over the customer. Without it, all.
     #[serde(default)]
     #[schemars(length(min = 1))]

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use super::control::Operated;
 use super::roles::Roles;
 use super::{scopes, targets};
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Inbox};
 use crate::config::{Config, Problems, Secret};
 use crate::connector::{Asking, Tap};
 use crate::orders::{Desk, Intake, Orders};
-use crate::publish::Notifier;
+use crate::publish::{Broadcast, Notifier};
 use crate::queue::{self, Clock, Queue, QueueError, SystemClock, Wake};
 use crate::store::{OpenOptions, SqlStore, Store, StoreError};
 use crate::sync::{Extent, Plan, Pull, Pulled, Puller, SyncError};
@@ -160,6 +160,26 @@ impl Bridge {
             shutdown: self.stop.clone(),
         };
         if self.roles.api { api::router(state) } else { api::operators(state) }
+    }
+
+    /// What takes in the orders that shops publish to the broker.
+    pub(super) fn inbox(&self) -> Inbox {
+        Inbox {
+            store: Arc::clone(&self.store),
+            config: self.config.subscribe(),
+            intake: Arc::clone(&self.intake),
+            queue: Arc::clone(&self.queue),
+        }
+    }
+
+    /// What tells the shops' feeds to the broker.
+    pub(super) fn broadcast(&self) -> Broadcast {
+        Broadcast {
+            store: Arc::clone(&self.store),
+            config: self.config.subscribe(),
+            queue: Arc::clone(&self.queue),
+            notifier: self.notifier.clone(),
+        }
     }
 
     /// The key that opens the admin routes for as long as this process lives.

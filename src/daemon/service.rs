@@ -105,6 +105,8 @@ pub async fn run(config: Config, roles: Roles) -> Result<(), RunError> {
                 tracing::error!(%error, "the order path cannot start");
             }
         });
+        parts.spawn("the orders from the broker", bridge.inbox().run(stopping.clone()));
+        parts.spawn("the events of changes", bridge.broadcast().run(stopping.clone()));
     }
     parts.spawn("the watchdog", watchdog(Arc::clone(&bridge), stopping.clone()));
     tracing::info!(%address, %store, %roles, version = env!("CARGO_PKG_VERSION"), "tradebridge is ready");

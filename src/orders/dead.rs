@@ -108,8 +108,10 @@ impl Desk {
     /// Takes it up again: a dead order as [`Self::retry`] does, a message that could not be read by publishing it once
     /// more.
     pub async fn retry_dead(&self, id: &str, actor: &Actor) -> Result<(), DeskError> {
-        match self.show_dead(id).await?.order {
+        let dead = self.show_dead(id).await?;
+        match dead.order {
             Some(order) => self.retry(&order.id, actor).await.map(|_| ()),
+            None if dead.connection.is_empty() => Err(DeskError::NotAgain(dead.id)),
             None => self.settle(id, Settlement::Retried, None, actor).await,
         }
     }

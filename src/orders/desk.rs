@@ -66,6 +66,12 @@ pub enum DeskError {
         /// Why not.
         why: &'static str,
     },
+    /// It is no message that could be published once more.
+    #[error(
+        "dead letter {0} cannot be taken up again: it is an order that was not taken in, or a message for no connection; have \
+         the shop send the order again, then `tradebridge dead drop {0}`"
+    )]
+    NotAgain(String),
     /// The ERP's number belongs to another order.
     #[error("the ERP's number {number} belongs to order {order} already; look it up in the ERP once more")]
     NumberTaken {

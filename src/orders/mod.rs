@@ -10,7 +10,9 @@ mod crash;
 mod dead;
 mod deadlines;
 pub mod desk;
+mod events;
 mod fields;
+mod given_up;
 mod in_hand;
 mod intake;
 mod known;
@@ -21,6 +23,7 @@ mod sender;
 mod service;
 pub mod state;
 mod target;
+mod view;
 
 pub use context::Pause;
 pub use dead::{Dead, DeadFilter};
@@ -30,6 +33,7 @@ pub use intake::{Accepted, CustomerScope, Intake, IntakeError};
 pub use retry::Policy;
 pub use service::Orders;
 pub use target::{OrderTarget, TIMEOUT, Target, Targets};
+pub use view::TransitionView;
 
 use crate::store::{Advance, OrderState, StoredOrder};
 use crate::telemetry::{self, event::OrderMoved};

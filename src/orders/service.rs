@@ -15,7 +15,7 @@ use super::crash::broken_off;
 use super::presence::Presence;
 use super::sender::Sender;
 use super::target::Targets;
-use super::{answers, deadlines};
+use super::{answers, deadlines, events, given_up};
 use crate::queue::{Clock, Queue, Relay, Wake};
 use crate::store::{OrderState, Result, Store};
 
@@ -39,6 +39,8 @@ enum Task {
     Relay,
     Answers,
     Deadlines,
+    GivenUp,
+    Events,
     Sender(String),
 }
 
@@ -84,7 +86,17 @@ impl Orders {
         let mut targets = self.context.targets.subscribe();
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, Task> = HashMap::new();
-        for task in [Task::Presence, Task::Pauses, Task::Queue, Task::Relay, Task::Answers, Task::Deadlines] {
+        let always = [
+            Task::Presence,
+            Task::Pauses,
+            Task::Queue,
+            Task::Relay,
+            Task::Answers,
+            Task::Deadlines,
+            Task::GivenUp,
+            Task::Events,
+        ];
+        for task in always {
             self.spawn(task, Duration::ZERO, &shutdown, &mut tasks, &mut names);
         }
         loop {
@@ -119,11 +131,13 @@ impl Orders {
         Ok(())
     }
 
-    /// Brings the store to where work can begin: attempts that broke off are in doubt, every order whose next step is
+    /// Brings the store to where work can begin: what happens to orders is told where it can be, attempts that broke off are in doubt, every order whose next step is
     /// due has its message, and time has done what it does.
     async fn start(&self) -> Result<()> {
         let Context { store, queue, clock, .. } = self.context.as_ref();
         self.context.read_pauses().await?;
+        // Before anything moves an order.
+        store.keep_order_events(queue.broker().is_some()).await?;
         doubt_broken_off(&self.context).await?;
         let missing = store.replenish(&[OrderState::Queued, OrderState::Unknown], clock.now()).await?;
         if missing > 0 {
@@ -178,6 +192,8 @@ impl Orders {
             }
             Task::Answers => Box::pin(answers::run(Arc::clone(&context), shutdown)),
             Task::Deadlines => Box::pin(deadlines::run(Arc::clone(&context), shutdown)),
+            Task::GivenUp => Box::pin(given_up::run(Arc::clone(&context), shutdown)),
+            Task::Events => Box::pin(events::run(Arc::clone(&context), shutdown)),
             Task::Sender(connection) => Box::pin(Sender::new(Arc::clone(&context), connection, shutdown).run()),
         };
         let handle = tasks.spawn(async move {

@@ -24,6 +24,9 @@ pub enum FeedOperation {
 /// A record's newest change.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Changed {
+    /// Its place in the feed.
+    #[serde(skip)]
+    pub sequence: i64,
     /// What it is.
     pub entity: Entity,
     /// Its key, `COMPANY~NUMBER`.
@@ -52,7 +55,22 @@ pub struct Changes {
     pub verified_at: Verified,
 }
 
+impl FeedOperation {
+    /// The operation as it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upserted => "upserted",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
 impl Window {
+    /// Where the feed ended when the window was opened.
+    pub fn end(&self) -> String {
+        self.feed_cursor(self.head, 0)
+    }
+
     /// Changes after a cursor (without one, from the beginning), of some entities (none named: of all).
     ///
     /// The cursor that comes back has moved on even where the shop saw nothing of what happened.
@@ -81,7 +99,8 @@ impl Window {
                 continue;
             }
             let operation = if record.is_some() { FeedOperation::Upserted } else { FeedOperation::Deleted };
-            changes.push(Changed { entity: change.entity, key, operation, changed_at: change.changed_at, record });
+            let (sequence, changed_at) = (change.sequence, change.changed_at);
+            changes.push(Changed { sequence, entity: change.entity, key, operation, changed_at, record });
         }
         let asked = if entities.is_empty() { &Entity::ALL[..] } else { entities };
         Ok(Changes {

@@ -1,8 +1,10 @@
-//! What shops see: entities assembled from their parts, within the shop's scope, and the feed of their changes.
+//! What shops see: entities assembled from their parts, within the shop's scope, and the feed of their changes, which is
+//! also published to a broker.
 //!
 //! What does not live here: HTTP (`api`), keeping parts and memberships (`store`), and deciding which customers are in
 //! a shop's scope when a record changes (`sync`).
 
+mod broadcast;
 mod cursor;
 mod error;
 mod feed;
@@ -15,6 +17,7 @@ mod tiers;
 mod verified;
 mod window;
 
+pub use broadcast::Broadcast;
 pub use error::PublishError;
 pub use feed::{Changed, Changes, FeedOperation};
 pub use filter::Filter;

@@ -85,6 +85,11 @@ pub trait Queue: Send + Sync + std::fmt::Debug {
 
     /// How many messages wait for a connection.
     async fn depth(&self, connection: &str) -> Result<usize, QueueError>;
+
+    /// The broker that it is in, which carries more than the work for connections.
+    fn broker(&self) -> Option<&Rabbit> {
+        None
+    }
 }
 
 /// A consumer of one connection's messages. What it has not acknowledged when it is dropped is delivered again.

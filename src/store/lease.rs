@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Result, SourceId};
+use super::{Result, SourceId, Store};
 
 /// A lease that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,47 @@ impl Lease {
     /// The name of the lease on a source: whoever holds it executes and decides its runs.
     pub fn on_source(source: SourceId) -> String {
         format!("source/{source}")
+    }
+}
+
+/// A lease that is taken once it is needed, and kept as long as it is.
+#[derive(Debug)]
+pub struct Tenure {
+    name: &'static str,
+    held: Option<Lease>,
+}
+
+impl Tenure {
+    /// A tenure that has not begun.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, held: None }
+    }
+
+    /// The lease, taken or renewed; nothing where another process holds it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn hold(&mut self, store: &dyn Store) -> Result<Option<Lease>> {
+        if let Some(lease) = self.held.take()
+            && store.renew_lease(&lease).await?
+        {
+            self.held = Some(lease);
+        }
+        if self.held.is_none() {
+            self.held = store.take_lease(self.name).await?;
+        }
+        Ok(self.held.clone())
+    }
+
+    /// Gives the lease back, so that another process need not wait for its end.
+    ///
+    /// # Errors
+    /// The store fails; the lease runs out.
+    pub async fn end(self, store: &dyn Store) -> Result<()> {
+        match self.held {
+            Some(lease) => store.release_lease(&lease).await,
+            None => Ok(()),
+        }
     }
 }
 

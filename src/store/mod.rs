@@ -5,6 +5,7 @@
 
 mod calls;
 mod error;
+mod events;
 mod history;
 mod kept;
 mod keys;
@@ -27,10 +28,11 @@ use serde_json::Value;
 
 pub use calls::{CALLS_KEPT, CallKind, Calls, OrderCall};
 pub use error::{Result, StoreError};
+pub use events::{OrderEvent, OrderEvents};
 pub use history::{Deletion, History, Version};
 pub use kept::{Keeping, KeptValue};
 pub use keys::{KeyHash, Keys, StoredKey};
-pub use lease::{HeldLease, Lease, Leases};
+pub use lease::{HeldLease, Lease, Leases, Tenure};
 pub use order_list::{OrderCount, OrderFilter};
 pub use orders::{
     Advance, Answers, AttemptCount, Conflict, DeadLetter, Due, Intaken, LineAnswer, Message, NewOrder, OrderDocument,
@@ -183,6 +185,7 @@ pub trait Store:
     + Outbox
     + Calls
     + Pauses
+    + OrderEvents
     + Shops
     + Keys
     + Keeping

@@ -53,6 +53,9 @@ async fn a_broker_is_checked_declared_and_mended() {
     assert_eq!(condition(&answer, WORK)["condition"], "missing");
     let (code, answer) = broker(&config, &["declare"]);
     assert_eq!((code, &condition(&answer, WORK)["condition"]), (0, &json!("good")));
+    for part in ["tradebridge.dead", "tradebridge.orders.in", "tradebridge.orders", "tradebridge.events"] {
+        assert_eq!(condition(&answer, part)["condition"], "good", "{part}");
+    }
     vhost.put(WORK, "x").await;
     let (code, answer) = broker(&config, &["status"]);
     assert_eq!((code, &condition(&answer, WORK)["messages"]), (0, &json!(1)));
@@ -69,6 +72,52 @@ async fn a_broker_is_checked_declared_and_mended() {
     assert_eq!(broker(&config, &["check"]).0, 0);
     let (code, answer) = broker(&config, &["declare", "--replace", "other"]);
     assert!(code == 1 && answer.to_string().contains("no part of the topology"), "{code}: {answer:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_of_another_kind_is_mended_and_orders_that_wait_are_not_removed() {
+    if postgres::left_out() {
+        return;
+    }
+    let vhost = Vhost::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let config = configuration(directory.path(), &vhost, "guest");
+    let name = vhost.url().rsplit('/').next().unwrap().to_owned();
+    let exchange = format!("exchanges/{name}/tradebridge.events");
+    vhost.ask(Method::PUT, &exchange, Some(json!({ "type": "direct", "durable": true }))).await;
+    let (code, answer) = broker(&config, &["declare"]);
+    let part = condition(&answer, "tradebridge.events");
+    assert_eq!((code, &part["condition"]), (1, &json!("wrong")));
+    assert!(part["message"].as_str().unwrap().contains("--replace tradebridge.events"), "{part:#}");
+    assert_eq!(broker(&config, &["declare", "--replace", "tradebridge.events"]).0, 0);
+    assert_eq!(broker(&config, &["check"]).0, 0);
+
+    let orders = "tradebridge.orders.in";
+    vhost.put(orders, "{}").await;
+    let (code, answer) = broker(&config, &["declare", "--replace", orders]);
+    assert!(code == 1 && answer.to_string().contains("nowhere else"), "{code}: {answer:#}");
+    assert_eq!(vhost.messages(orders).await, 1);
+}
+
+#[test]
+fn the_user_of_a_shop_needs_a_broker_and_is_one_shop_s() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("c.toml");
+    let shop = |name: &str| {
+        format!("[[shop]]\nname = \"{name}\"\ncompanies = [\"1\"]\nconnections = [\"erp\"]\nbroker_user = \"u\"\n")
+    };
+    let connection = "[[connection]]\nname = \"erp\"\nconnector = \"csv-export\"\ntime_zone = \"UTC\"\n";
+    std::fs::write(&file, format!("demo = true\n{connection}{}{}", shop("one"), shop("two"))).unwrap();
+    let done = program().arg("--config").arg(&file).args(["check", "--offline"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    for told in [
+        "c.toml:10:15: shop[0].broker_user: there is no broker",
+        "name a RabbitMQ broker with `url` in [queue]",
+        "c.toml:15:15: shop[1].broker_user: a second shop has the broker's user `u`; the first is on line 10",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

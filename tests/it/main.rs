@@ -16,6 +16,7 @@ mod crash;
 mod crash_points;
 mod crash_postgres;
 mod daemon;
+mod daemon_messages;
 mod daemon_orders;
 mod exchange;
 mod exports;

@@ -34,6 +34,7 @@ conformance!(
     the_last_calls_of_each_kind_are_kept,
     a_paused_connection_lets_no_attempt_begin,
     lists_are_filtered_by_reason_and_time,
+    transitions_wait_to_be_told_once_somebody_tells_them,
 );
 
 fn at(seconds: i64) -> Timestamp {
@@ -536,4 +537,32 @@ async fn lists_are_filtered_by_reason_and_time(engine: Engine) {
     assert_eq!(found(Some("%"), None, None).await, ["A-3"], "a text, no pattern");
     assert_eq!(found(None, Some(20), None).await, ["A-3", "A-2"]);
     assert_eq!(found(None, Some(10), Some(20)).await, ["A-1"]);
+}
+
+async fn transitions_wait_to_be_told_once_somebody_tells_them(engine: Engine) {
+    let store = &TestStore::new(engine).await;
+    stored(store, order("A-1")).await;
+    assert_eq!(store.order_events(10).await.unwrap(), [], "nobody tells");
+    store.keep_order_events(true).await.unwrap();
+    let two = stored(store, order("A-2")).await;
+    let cancelled = moved(store, to(&two, OrderState::Cancelled, at(5))).await;
+    let told = store.order_events(10).await.unwrap();
+    let way: Vec<_> = told.iter().map(|event| (event.order.as_str(), event.number, event.transition.to)).collect();
+    let id = two.id.as_str();
+    assert_eq!(
+        way,
+        [(id, 1, OrderState::Received), (id, 2, OrderState::Queued), (id, 3, cancelled.state)],
+        "each transition, in their order"
+    );
+    assert_eq!((told[0].shop.as_str(), told[0].reference.as_str()), ("b2b", "A-2"));
+    let lease = store.take_lease("telling").await.unwrap().unwrap();
+    store.order_events_told(&lease, &[told[0].position]).await.unwrap();
+    assert_eq!(store.order_events(10).await.unwrap(), told[1..], "what was told is not told again");
+    let late = Lease { fence: lease.fence - 1, ..lease.clone() };
+    let refused = store.order_events_told(&late, &[told[1].position]).await;
+    assert!(matches!(refused, Err(StoreError::Fenced(_))), "{refused:?}");
+    assert_eq!(store.order_events(1).await.unwrap(), told[1..2]);
+    store.keep_order_events(false).await.unwrap();
+    moved(store, to(&stored(store, order("A-3")).await, OrderState::Cancelled, at(6))).await;
+    assert_eq!(store.order_events(10).await.unwrap(), [], "nobody tells any more");
 }

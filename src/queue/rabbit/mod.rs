@@ -8,7 +8,9 @@
 
 mod consumer;
 mod greeting;
+mod letters;
 mod link;
+mod post;
 pub mod survey;
 pub mod topology;
 
@@ -26,9 +28,12 @@ use tokio::sync::{Mutex, watch};
 use super::{Consumer, Queue, QueueError, Wake};
 use crate::config::{BrokerUrl, QueueSettings};
 use crate::store::Message;
-use consumer::RabbitConsumer;
+use consumer::{Deliveries, RabbitConsumer};
 use link::{Address, Link, Session};
 use topology::{Condition, Part};
+
+pub use letters::{GivenUp, Letter, Mailbox, NoText, Reader};
+pub use post::{Answer, Delivered, Event};
 
 /// How long the broker may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,6 +48,9 @@ pub struct Rabbit {
     consuming: Arc<Link>,
     /// The channel that is published on, and the number of its session.
     channel: Mutex<Option<(u64, Channel)>>,
+    /// The same for events, and for answers: what ends one channel is no matter of the others.
+    telling: Mutex<Option<(u64, Channel)>>,
+    answering: Mutex<Option<(u64, Channel)>>,
     wake: Arc<Wake>,
 }
 
@@ -57,6 +65,8 @@ impl Rabbit {
             publishing: Arc::new(Link::new(Arc::clone(&address), "publishing", true)),
             consuming: Arc::new(Link::new(address, "consuming", false)),
             channel: Mutex::default(),
+            telling: Mutex::default(),
+            answering: Mutex::default(),
             wake,
         })
     }
@@ -71,13 +81,8 @@ impl Rabbit {
     ) -> Result<(usize, bool), QueueError> {
         let mut held = self.channel.lock().await;
         let usable = |(number, channel): &(u64, Channel)| *number == session.number && channel.status().connected();
-        let channel = if let Some((_, channel)) = held.take().filter(usable) {
-            channel
-        } else {
-            let channel = topology::channel(&session.connection).await?;
-            in_time("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
-            channel
-        };
+        let channel =
+            if let Some((_, channel)) = held.take().filter(usable) { channel } else { confirming(session).await? };
         let queue = ShortString::try_new(topology::work(connection)).map_err(QueueError::other)?;
         let mut sent: Vec<PublisherConfirm> = Vec::with_capacity(messages.len());
         for message in messages {
@@ -107,6 +112,17 @@ impl Rabbit {
             self.declare(session, connection).await?;
         }
         Ok((confirmed, missing))
+    }
+
+    /// The connection that is published on, while the broker takes publications.
+    fn publishing_session(&self) -> Result<Arc<Session>, QueueError> {
+        let session = self.publishing.session()?;
+        if let Some(reason) = session.blocked() {
+            return Err(QueueError::Unavailable(format!(
+                "the broker takes no publications ({reason}); see its memory and its disk"
+            )));
+        }
+        Ok(session)
     }
 
     /// Sees to it that a connection's queue is there, as it must be.
@@ -143,12 +159,7 @@ impl Queue for Rabbit {
         if messages.is_empty() {
             return Ok(0);
         }
-        let session = self.publishing.session()?;
-        if let Some(reason) = session.blocked() {
-            return Err(QueueError::Unavailable(format!(
-                "the broker takes no publications ({reason}); see its memory and its disk"
-            )));
-        }
+        let session = self.publishing_session()?;
         if let Some(fault) = session.fault(Some(&topology::work(connection))) {
             return Err(fault);
         }
@@ -164,7 +175,8 @@ impl Queue for Rabbit {
     async fn consume(&self, connection: &str, prefetch: usize) -> Result<Box<dyn Consumer>, QueueError> {
         let session = self.consuming.wait(PATIENCE).await?;
         self.declare(&session, connection).await?;
-        Ok(Box::new(RabbitConsumer::begin(&session, &topology::work(connection), prefetch).await?))
+        let deliveries = Deliveries::begin(&session, &topology::work(connection), prefetch).await?;
+        Ok(Box::new(RabbitConsumer(deliveries)))
     }
 
     async fn depth(&self, connection: &str) -> Result<usize, QueueError> {
@@ -181,6 +193,17 @@ impl Queue for Rabbit {
     fn describe(&self) -> String {
         self.publishing.describe()
     }
+
+    fn broker(&self) -> Option<&Rabbit> {
+        Some(self)
+    }
+}
+
+/// A channel whose publications are confirmed.
+async fn confirming(session: &Session) -> Result<Channel, QueueError> {
+    let channel = topology::channel(&session.connection).await?;
+    in_time("asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    Ok(channel)
 }
 
 /// What the broker answers in time.

@@ -18,7 +18,7 @@ pub struct Survey {
     pub broker: String,
     /// Its product and version.
     pub version: String,
-    /// The queues.
+    /// The queues and exchanges.
     pub parts: Vec<Part>,
 }
 
@@ -27,7 +27,7 @@ pub struct Survey {
 pub enum Task {
     /// Nothing.
     Check,
-    /// What is missing is declared; these queues are removed and declared anew.
+    /// What is missing is declared; these are removed and declared anew.
     Declare {
         /// Their names.
         replace: Vec<String>,

@@ -1,14 +1,19 @@
-//! What must be there in the broker: queues, of which kind and with which arguments; declaring and checking them.
+//! What must be there in the broker: queues and exchanges, of which kind and with which arguments; declaring and checking
+//! them.
 //!
 //! Written for RabbitMQ 3.10 to 4.x. Quorum queues: <https://www.rabbitmq.com/docs/quorum-queues>. Nothing rests on how
 //! often a message was delivered, which versions count differently: attempts are counted in the store.
 //!
 //! What does not live here: the connection itself (`link`).
 
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use std::future::Future;
+
+use lapin::options::{
+    ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Channel, Connection, ErrorKind};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,17 +23,41 @@ use super::in_time;
 /// The queue of what was delivered too often.
 pub const DEAD: &str = "tradebridge.dead";
 
+/// The queue of the orders that shops publish.
+pub const ORDERS_IN: &str = "tradebridge.orders.in";
+
+/// The exchange that shops publish orders to: a right to write to it is one to nothing else, as one to the default
+/// exchange would be.
+pub const ORDERS: &str = "tradebridge.orders";
+
+/// The exchange of events.
+pub const EVENTS: &str = "tradebridge.events";
+
 /// How often a message is delivered again whose consumer vanished, before it goes to the dead letters: a message that
 /// ends every process that reads it must not do so for ever.
 const DELIVERIES: i64 = 20;
 
-/// A quorum queue that must be there.
+/// A queue or an exchange that must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// Whether what was delivered too often goes from it to the dead letters.
-    dead_letters: bool,
+    kind: Kind,
+}
+
+/// What a part is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A quorum queue of a connection's work, which is published again from the store.
+    Work,
+    /// A quorum queue of what shops publish, which is nowhere else.
+    Intake,
+    /// A quorum queue of what the others gave up, from which nothing is given up.
+    Dead,
+    /// An exchange that leads all it gets to the queue of orders.
+    Orders,
+    /// An exchange from which everyone gets what matches.
+    Events,
 }
 
 /// How a part of the topology is.
@@ -60,14 +89,24 @@ pub struct Part {
     pub consumers: Option<u32>,
 }
 
+/// What the name of each queue of work begins with.
+const WORK: &str = "tradebridge.orders.work.";
+
 /// The queue of a connection's work.
 pub fn work(connection: &str) -> String {
-    format!("tradebridge.orders.work.{connection}")
+    format!("{WORK}{connection}")
 }
 
-/// All that must be there for these connections; the target of dead letters before what leads to it.
+/// The connection whose work is in a queue.
+pub fn connection_of(queue: &str) -> Option<&str> {
+    queue.strip_prefix(WORK)
+}
+
+/// All that must be there for these connections; the target of what leads to it before that.
 pub fn wanted(connections: &[String]) -> Vec<Wanted> {
-    let mut wanted = vec![Wanted { name: DEAD.to_owned(), dead_letters: false }];
+    let mut wanted = [(DEAD, Kind::Dead), (ORDERS_IN, Kind::Intake), (ORDERS, Kind::Orders), (EVENTS, Kind::Events)]
+        .map(|(name, kind)| Wanted { name: name.to_owned(), kind })
+        .to_vec();
     wanted.extend(connections.iter().map(|connection| Wanted::of_work(connection)));
     wanted
 }
@@ -75,7 +114,12 @@ pub fn wanted(connections: &[String]) -> Vec<Wanted> {
 impl Wanted {
     /// The queue of a connection's work.
     pub fn of_work(connection: &str) -> Self {
-        Self { name: work(connection), dead_letters: true }
+        Self { name: work(connection), kind: Kind::Work }
+    }
+
+    /// The part of this name, which is one of those that are there whatever the connections.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        wanted(&[]).into_iter().find(|wanted| wanted.name == name)
     }
 
     /// Declares it where it is missing, and finds out how it is.
@@ -83,6 +127,22 @@ impl Wanted {
     /// # Errors
     /// Where the broker does not answer.
     pub async fn declare(&self, connection: &Connection) -> Result<Part, QueueError> {
+        let part = self.compare(connection).await?;
+        if self.kind == Kind::Orders
+            && part.condition == Condition::Good
+            && let Err(Refused { words, .. }) = self.bind(connection).await?
+        {
+            let message = format!(
+                "what is published to it does not reach {ORDERS_IN}: it cannot be bound ({words}); let a user bind it \
+                 who may, or give this one the right"
+            );
+            return Ok(self.part(Condition::Wrong, Some(message), None));
+        }
+        Ok(part)
+    }
+
+    /// Declares it: of what is there, this finds out whether it is as it must be.
+    async fn compare(&self, connection: &Connection) -> Result<Part, QueueError> {
         match self.ask(connection, false).await? {
             Err(Refused { access: true, words }) => {
                 // Who may not declare may still use what others have declared.
@@ -94,8 +154,16 @@ impl Wanted {
                 Ok(Part { message: Some(message), ..part })
             }
             Err(refused) => Ok(self.wrong(&refused.words)),
-            Ok(counts) => Ok(self.part(Condition::Good, None, Some(counts))),
+            Ok(counts) => Ok(self.part(Condition::Good, None, counts)),
         }
+    }
+
+    /// Leads what is published to the exchange to the queue of orders.
+    async fn bind(&self, connection: &Connection) -> Result<Result<(), Refused>, QueueError> {
+        let channel = channel(connection).await?;
+        let options = QueueBindOptions::default();
+        let bound = channel.queue_bind(ORDERS_IN.into(), ORDERS.into(), "".into(), options, FieldTable::default());
+        answered(&channel, "a binding", bound).await
     }
 
     /// Finds out how it is, and changes nothing.
@@ -105,18 +173,28 @@ impl Wanted {
     pub async fn check(&self, connection: &Connection) -> Result<Part, QueueError> {
         let part = self.look(connection).await?;
         // A declaration of what is there only compares.
-        if part.condition == Condition::Missing { Ok(part) } else { self.declare(connection).await }
+        if part.condition == Condition::Missing { Ok(part) } else { self.compare(connection).await }
     }
 
-    /// Removes a queue that is otherwise than it must be, with its messages, and declares it anew. What was lost of the
-    /// orders' work is published again from the store.
+    /// Removes a part that is otherwise than it must be, and declares it anew. The orders' work that a queue held is
+    /// published again from the store; a queue of anything else must be empty.
     ///
     /// # Errors
-    /// Where the broker does not answer, or refuses.
+    /// Where the broker does not answer, or refuses; where messages would be lost.
     pub async fn replace(&self, connection: &Connection) -> Result<Part, QueueError> {
+        let waiting = self.look(connection).await?.messages.unwrap_or(0);
+        if matches!(self.kind, Kind::Intake | Kind::Dead) && waiting > 0 {
+            let message =
+                format!("{waiting} messages wait in it, which are nowhere else; move them to another queue first");
+            return Err(QueueError::Topology { name: self.name.clone(), message });
+        }
         let channel = channel(connection).await?;
         let name = ShortString::try_new(self.name.as_str()).map_err(QueueError::other)?;
-        in_time("removing a queue", channel.queue_delete(name, QueueDeleteOptions::default())).await?;
+        if self.exchange().is_some() {
+            in_time("removing an exchange", channel.exchange_delete(name, ExchangeDeleteOptions::default())).await?;
+        } else {
+            in_time("removing a queue", channel.queue_delete(name, QueueDeleteOptions::default())).await?;
+        }
         close(&channel).await;
         self.declare(connection).await
     }
@@ -124,7 +202,7 @@ impl Wanted {
     /// Whether it is there.
     async fn look(&self, connection: &Connection) -> Result<Part, QueueError> {
         Ok(match self.ask(connection, true).await? {
-            Ok(counts) => self.part(Condition::Unseen, None, Some(counts)),
+            Ok(counts) => self.part(Condition::Unseen, None, counts),
             Err(Refused { access: true, words }) => self.part(Condition::Unseen, Some(words), None),
             Err(_) => {
                 let message = "it is missing; `tradebridge broker declare` makes it".to_owned();
@@ -133,30 +211,44 @@ impl Wanted {
         })
     }
 
-    /// Asks for it, on a channel of its own: what is refused ends the channel.
-    async fn ask(&self, connection: &Connection, passive: bool) -> Result<Result<(u32, u32), Refused>, QueueError> {
+    /// Asks for it, on a channel of its own. A queue tells how many messages it has, and how many consumers.
+    async fn ask(
+        &self,
+        connection: &Connection,
+        passive: bool,
+    ) -> Result<Result<Option<(u32, u32)>, Refused>, QueueError> {
         let channel = channel(connection).await?;
         let name = ShortString::try_new(self.name.as_str()).map_err(QueueError::other)?;
+        if let Some(kind) = self.exchange() {
+            let options = ExchangeDeclareOptions { passive, durable: true, ..ExchangeDeclareOptions::default() };
+            let declared = channel.exchange_declare(name, kind, options, FieldTable::default());
+            return Ok(answered(&channel, "a declaration", declared).await?.map(|()| None));
+        }
         let options = QueueDeclareOptions { passive, durable: true, ..QueueDeclareOptions::default() };
-        let declared = channel.queue_declare(name, options, arguments(self.dead_letters));
-        let asked =
-            tokio::time::timeout(super::PATIENCE, declared).await.map_err(|_| QueueError::late("a declaration"))?;
-        match asked {
-            Ok(queue) => {
-                close(&channel).await;
-                Ok(Ok((queue.message_count(), queue.consumer_count())))
-            }
-            Err(error) => match Refused::of(&error) {
-                Some(refused) => Ok(Err(refused)),
-                None => Err(QueueError::other(error)),
-            },
+        let declared = channel.queue_declare(name, options, arguments(self.kind != Kind::Dead));
+        let asked = answered(&channel, "a declaration", declared).await?;
+        Ok(asked.map(|queue| Some((queue.message_count(), queue.consumer_count()))))
+    }
+
+    /// What kind of exchange it is, if one.
+    fn exchange(&self) -> Option<ExchangeKind> {
+        match self.kind {
+            Kind::Work | Kind::Intake | Kind::Dead => None,
+            Kind::Orders => Some(ExchangeKind::Fanout),
+            Kind::Events => Some(ExchangeKind::Topic),
         }
     }
 
     fn wrong(&self, words: &str) -> Part {
+        let then = match self.kind {
+            Kind::Work => "orders are published to it again from the store",
+            Kind::Intake | Kind::Dead => "once no message waits in it",
+            Kind::Orders => "what shops publish meanwhile comes back to them",
+            Kind::Events => "who gets events binds his queue to it again",
+        };
         let message = format!(
             "it is otherwise than it must be ({words}); `tradebridge broker declare --replace {}` removes it and makes it \
-             anew, orders are published to it again from the store",
+             anew, {then}",
             self.name.as_str()
         );
         self.part(Condition::Wrong, Some(message), None)
@@ -214,6 +306,24 @@ fn arguments(dead_letters: bool) -> FieldTable {
         table.insert("x-dead-letter-routing-key".into(), text(DEAD));
     }
     table
+}
+
+/// What the broker says to something that is asked for on a channel of its own: what is refused ends the channel.
+async fn answered<T>(
+    channel: &Channel,
+    what: &'static str,
+    asked: impl Future<Output = lapin::Result<T>>,
+) -> Result<Result<T, Refused>, QueueError> {
+    match tokio::time::timeout(super::PATIENCE, asked).await.map_err(|_| QueueError::late(what))? {
+        Ok(answer) => {
+            close(channel).await;
+            Ok(Ok(answer))
+        }
+        Err(error) => match Refused::of(&error) {
+            Some(refused) => Ok(Err(refused)),
+            None => Err(QueueError::other(error)),
+        },
+    }
 }
 
 /// A channel.

@@ -9,8 +9,8 @@ use super::super::{
 };
 use super::lease::{self, clock};
 use super::session::Session;
-use super::statement::{Row, Sql};
-use super::{SqlStore, calls, outbox, rows};
+use super::statement::{Engine, Row, Sql};
+use super::{SqlStore, calls, events, outbox, rows};
 
 #[async_trait]
 impl Orders for SqlStore {
@@ -159,16 +159,7 @@ impl Orders for SqlStore {
             .fetch_all(&mut self.reader().await?)
             .await?
             .iter()
-            .map(|row| {
-                Ok(Transition {
-                    at: rows::instant(row.get("at")?)?,
-                    from: row.get::<Option<String>>("from_state")?.as_deref().map(state).transpose()?,
-                    to: state(&row.get::<String>("to_state")?)?,
-                    cause: row.get("cause")?,
-                    attempt: rows::count(row, "attempt")?,
-                    who: row.get("who")?,
-                })
-            })
+            .map(transition)
             .collect()
     }
 
@@ -340,19 +331,40 @@ async fn insert(tx: &mut Session<'_>, order: &StoredOrder) -> Result<bool> {
     Ok(done == 1)
 }
 
+pub(super) fn transition(row: &Row) -> Result<Transition> {
+    Ok(Transition {
+        at: rows::instant(row.get("at")?)?,
+        from: row.get::<Option<String>>("from_state")?.as_deref().map(state).transpose()?,
+        to: state(&row.get::<String>("to_state")?)?,
+        cause: row.get("cause")?,
+        attempt: rows::count(row, "attempt")?,
+        who: row.get("who")?,
+    })
+}
+
+/// Notes a transition, and that it is to be told as an event where somebody tells them.
 async fn note(tx: &mut Session<'_>, order: &str, transition: &Transition) -> Result<()> {
-    tx.sql(
-        "INSERT INTO transition (order_id, at, from_state, to_state, cause, attempt, who) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(order)
-    .bind(transition.at.as_microsecond())
-    .bind(transition.from.map(OrderState::name))
-    .bind(transition.to.name())
-    .bind(&transition.cause)
-    .bind(transition.attempt)
-    .bind(&transition.who)
-    .execute(tx)
-    .await?;
+    const INSERT: &str =
+        "INSERT INTO transition (order_id, at, from_state, to_state, cause, attempt, who) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let insert = match tx.engine() {
+        Engine::Sqlite => INSERT.to_owned(),
+        Engine::Postgres => {
+            format!("WITH noted AS ({INSERT} RETURNING position) {}", events::due("position FROM noted"))
+        }
+    };
+    tx.sql(&insert)
+        .bind(order)
+        .bind(transition.at.as_microsecond())
+        .bind(transition.from.map(OrderState::name))
+        .bind(transition.to.name())
+        .bind(&transition.cause)
+        .bind(transition.attempt)
+        .bind(&transition.who)
+        .execute(tx)
+        .await?;
+    if tx.engine() == Engine::Sqlite {
+        tx.sql(&events::due("last_insert_rowid()")).execute(tx).await?;
+    }
     Ok(())
 }
 

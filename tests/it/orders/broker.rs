@@ -4,14 +4,15 @@
 use sqlx::Connection as _;
 
 use super::*;
+use crate::support::amqp::Client;
 use crate::support::broker::Vhost;
 use crate::support::peers::{Peer, System};
 use crate::support::postgres;
 
-const WORK: &str = "tradebridge.orders.work.erp";
+pub(super) const WORK: &str = "tradebridge.orders.work.erp";
 
 /// A bridge whose ERP is down and which knows that, with an order that waits in the broker.
-async fn waiting(home: &Home) -> (Bridge, StoredOrder) {
+pub(super) async fn waiting(home: &Home) -> (Bridge, StoredOrder) {
     let mut bridge = Bridge::open(home, &[("erp", UNIQUE)]).await;
     bridge.erp("erp").up.store(false, Ordering::SeqCst);
     bridge.start();
@@ -32,13 +33,18 @@ pub(super) async fn poll(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     assert!(tokio::time::timeout(PATIENCE * 3, look).await.is_ok(), "waits for ever: {what}");
 }
 
+/// Waits until the broker is connected and all is there.
+pub(super) async fn connected(bridge: &Bridge) {
+    poll("the broker is connected", async || bridge.queue.describe().starts_with("RabbitMQ ")).await;
+}
+
 /// Waits until so many messages wait in the broker.
-async fn holds(bridge: &Bridge, messages: usize) {
+pub(super) async fn holds(bridge: &Bridge, messages: usize) {
     poll("messages in the broker", async || bridge.queue.depth("erp").await.is_ok_and(|depth| depth == messages)).await;
 }
 
 /// Lets time pass until an order is accepted, and asserts that the ERP has it once.
-async fn accepted_in_time(bridge: &Bridge, order: &StoredOrder) {
+pub(super) async fn accepted_in_time(bridge: &Bridge, order: &StoredOrder) {
     poll("the order is accepted", async || {
         bridge.clock.move_on(Duration::from_secs(30));
         bridge.order(&order.id).await.state == OrderState::Accepted
@@ -195,5 +201,29 @@ async fn a_queue_of_another_kind_is_named_with_what_mends_it_and_holds_up_no_oth
         bridge.order(&held_up.id).await.state == OrderState::Accepted
     })
     .await;
+    bridge.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_broker_gave_up_is_kept_with_its_bytes_and_its_order_is_not_lost() {
+    if postgres::left_out() {
+        return;
+    }
+    let mut home = Home::on(Peer::shared(System::RabbitMq)).await;
+    let (mut bridge, order) = waiting(&home).await;
+    holds(&bridge, 1).await;
+    // As if every process died that reads it.
+    let client = Client::of(home.vhost(), "guest").await;
+    client.give_back(WORK).await;
+    poll("a dead letter", async || !bridge.store.dead_letters(None, 1).await.unwrap().is_empty()).await;
+    let letter = bridge.store.dead_letters(None, 1).await.unwrap().remove(0);
+    let bytes: Value = serde_json::from_slice(&letter.bytes).unwrap();
+    assert_eq!((letter.connection.as_str(), &bytes["order"]), ("erp", &json!(order.id)));
+    for told in [order.id.as_str(), "delivered too often", "not lost", WORK] {
+        assert!(letter.reason.contains(told), "{told}: {}", letter.reason);
+    }
+    poll("it left the broker", async || home.vhost().messages("tradebridge.dead").await == 0).await;
+    bridge.erp("erp").up.store(true, Ordering::SeqCst);
+    accepted_in_time(&bridge, &order).await;
     bridge.stop().await;
 }

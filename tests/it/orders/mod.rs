@@ -4,8 +4,10 @@ mod answers;
 mod broker;
 mod crash;
 mod desk;
+mod events;
 pub(crate) mod home;
 mod intake;
+mod messages;
 mod sending;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -491,6 +493,7 @@ fn shop(connection: &str) -> Shop {
         companies: vec!["NL01".to_owned()],
         connections: vec!["erp".to_owned()],
         orders_to: Some(connection.to_owned()),
+        broker_user: None,
         customers: None,
         warehouses: None,
         prices: tradebridge::config::Prices::Shop,

@@ -14,6 +14,7 @@ pub(crate) struct Vhost {
     http: reqwest::Client,
     /// A broker of the test's own.
     peer: Peer,
+    users: std::sync::Mutex<Vec<String>>,
 }
 
 impl Vhost {
@@ -30,6 +31,7 @@ impl Vhost {
             name: format!("test-{}", uuid::Uuid::now_v7().simple()),
             http: super::http().build().unwrap(),
             peer,
+            users: std::sync::Mutex::default(),
         };
         // Management answers a moment after AMQP.
         let until = std::time::Instant::now() + crate::daemon::PATIENCE;
@@ -53,6 +55,29 @@ impl Vhost {
     /// The broker.
     pub(crate) fn peer(&mut self) -> &mut Peer {
         &mut self.peer
+    }
+
+    /// A user for a shop, a test's own, with the password `guest` and the rights that the documentation gives it.
+    pub(crate) async fn shop_user(&self, shop: &str) -> String {
+        let user = format!("{shop}-{}", uuid::Uuid::now_v7().simple());
+        self.ask(Method::PUT, &format!("users/{user}"), Some(json!({ "password": "guest", "tags": "" }))).await;
+        self.users.lock().unwrap().push(user.clone());
+        let own = format!(r"{shop}\.|amq\.gen");
+        let rights = json!({
+            "configure": format!("^({own})"),
+            "write": format!(r"^(tradebridge\.orders$|{own})"),
+            "read": format!(r"^(tradebridge\.events$|{own})"),
+        });
+        self.ask(Method::PUT, &format!("permissions/{}/{user}", self.name), Some(rights)).await;
+        let topics = json!({ "exchange": "tradebridge.events", "write": "^$", "read": format!(r"^{shop}\.") });
+        self.ask(Method::PUT, &format!("topic-permissions/{}/{user}", self.name), Some(topics)).await;
+        user
+    }
+
+    /// Restarts the broker within its node, where the broker is the test's own: connections end, what is durable stays.
+    pub(crate) fn restart(&self) {
+        self.ctl(&["stop_app"]);
+        self.ctl(&["start_app"]);
     }
 
     /// Has the broker's own tool do something, where the broker is the test's own.
@@ -92,6 +117,17 @@ impl Vhost {
         self.ask(Method::PUT, &self.queue(queue), Some(json!({ "durable": true, "arguments": arguments }))).await;
     }
 
+    /// How many messages wait in a queue.
+    pub(crate) async fn messages(&self, queue: &str) -> u32 {
+        // The management's counts are late.
+        let url = self.url().replace("guest@", "guest:guest@");
+        let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
+        let found = channel.queue_declare(queue.into(), options, lapin::types::FieldTable::default()).await.unwrap();
+        found.message_count()
+    }
+
     /// Empties a queue.
     pub(crate) async fn purge(&self, queue: &str) {
         self.ask(Method::DELETE, &format!("{}/contents", self.queue(queue)), None).await;
@@ -113,15 +149,19 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         let (address, name) = (self.address.clone(), self.name.clone());
+        let users = std::mem::take(self.users.get_mut().unwrap());
         // The runtime of the test, to which its client belongs, is the very one that is blocked here. A virtual host that is left over disturbs
         // nobody, and the broker may be gone already.
         let _ = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let port = address.rsplit(':').next().unwrap_or_default();
             let http = super::http().build().unwrap();
-            let request =
-                http.delete(format!("http://127.0.0.2:{port}/api/vhosts/{name}")).basic_auth("guest", Some("guest"));
-            runtime.block_on(async { request.send().await.map(|_| ()) })
+            let paths = users.iter().map(|user| format!("users/{user}")).chain([format!("vhosts/{name}")]);
+            for path in paths {
+                let request =
+                    http.delete(format!("http://127.0.0.2:{port}/api/{path}")).basic_auth("guest", Some("guest"));
+                let _ = runtime.block_on(async { request.send().await.map(|_| ()) });
+            }
         })
         .join();
     }

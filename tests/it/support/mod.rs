@@ -1,6 +1,7 @@
 //! What tests of several files stand on: stores of both engines, servers and real systems of their own, and generated
 //! exports.
 
+pub(crate) mod amqp;
 pub(crate) mod broker;
 pub(crate) mod export;
 pub(crate) mod gate;

@@ -46,6 +46,12 @@ CREATE TABLE transition (
 );
 CREATE INDEX transition_order ON transition (order_id, position);
 
+-- Transitions that are still to be told as events, by their positions. There are rows only while the consumer
+-- order_events has a position.
+CREATE TABLE order_event (
+    position BIGINT PRIMARY KEY
+);
+
 -- One message for each order whose next step is still to be taken: the one of its newest generation. due_at is
 -- not_before until it is published, and then the time at which it is published again.
 CREATE TABLE outbox (
