@@ -11,7 +11,7 @@ use super::{Queue, QueueError, Wake};
 use crate::store::{Message, Store, StoreError};
 
 /// Messages published and noted at once.
-const WINDOW: u32 = 1000;
+const WINDOW: u32 = 100;
 
 /// A queue that fails is tried again after this time at the earliest, however many orders come meanwhile.
 const FAILED: Duration = Duration::from_millis(200);

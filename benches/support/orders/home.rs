@@ -158,7 +158,7 @@ impl Home {
         let of = |table: &str, fields: &str| {
             format!(
                 "INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object({fields}))).* \
-                 FROM (SELECT * FROM {table} LIMIT 1) t, generate_series(2, {orders}) g"
+                 FROM {table} t, generate_series(2, {orders}) g"
             )
         };
         let id = "t.id || '-' || lpad(g::text, 7, '0')";
