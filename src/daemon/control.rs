@@ -209,7 +209,7 @@ impl Bridge {
         } else if queue.ok {
             queue.message = Some(format!("{}, {waiting} messages", self.queue.describe()));
         }
-        let pauses = self.store.pauses().await.unwrap_or_else(|error| {
+        let told_to_wait = self.store.pauses().await.unwrap_or_else(|error| {
             tracing::error!(%error, "which connections are paused cannot be read");
             Vec::new()
         });
@@ -222,7 +222,7 @@ impl Bridge {
                 None if !self.roles.ask_systems() => Ok(()),
                 None => health::probe(link).await,
             };
-            let paused = pauses.iter().find(|pause| pause.connection == *name);
+            let paused = told_to_wait.iter().find(|pause| pause.connection == *name);
             let orders_wait = match (paused, self.orders.paused().remove(name)) {
                 (Some(PausedConnection { since, who, reason, .. }), _) => {
                     Some(OrdersWait { since: *since, reason: reason.clone(), paused_by: Some(who.clone()) })
