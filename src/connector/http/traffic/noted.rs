@@ -25,7 +25,9 @@ impl Noter {
     /// Hides these secrets wherever they are, beside what each exchange shows to be one.
     pub fn new(secrets: &[Secret]) -> Self {
         let mask = Mask::default();
-        secrets.iter().for_each(|secret| mask.learn(secret.reveal()));
+        for secret in secrets {
+            mask.learn(secret.reveal());
+        }
         Self(mask)
     }
 
