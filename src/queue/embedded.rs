@@ -33,6 +33,8 @@ struct Held {
     ready: VecDeque<Message>,
     /// Everything that is ready or delivered and not acknowledged: the same message is not held twice.
     all: HashSet<Message>,
+    /// Whether a message found no room.
+    refused: bool,
 }
 
 impl Lane {
@@ -82,6 +84,7 @@ impl Queue for Embedded {
             for message in messages {
                 if !held.all.contains(message) {
                     if held.all.len() >= self.bound {
+                        held.refused = true;
                         break;
                     }
                     held.all.insert(message.clone());
@@ -149,13 +152,15 @@ impl Consumer for EmbeddedConsumer {
 
     async fn ack(&mut self, tag: u64) -> Result<(), QueueError> {
         if let Some(message) = self.unacknowledged.remove(&tag) {
-            let was_full = {
+            let wanted = {
                 let mut held = self.lane.held();
-                let was_full = held.all.len() >= self.bound;
                 held.all.remove(&message);
-                was_full
+                // Room for one message is not worth a look into the store.
+                let wanted = held.refused && held.all.len() <= self.bound / 2;
+                held.refused &= !wanted;
+                wanted
             };
-            if was_full {
+            if wanted {
                 self.wake.room();
             }
         }

@@ -10,8 +10,9 @@ use super::clock::{Clock, after};
 use super::{Queue, QueueError, Wake};
 use crate::store::{Message, Store, StoreError};
 
-/// Messages published and noted at once.
-const WINDOW: u32 = 100;
+/// Messages published and noted at once: at first, since a queue may have room for few, and then.
+const FIRST_WINDOW: u32 = 100;
+const WINDOW: u32 = 1000;
 
 /// A queue that fails is tried again after this time at the earliest, however many orders come meanwhile.
 const FAILED: Duration = Duration::from_millis(200);
@@ -106,8 +107,9 @@ impl Relay {
 
     /// Publishes what is due for a connection, as far as there is room.
     async fn publish_to(&self, connection: &str, now: Timestamp) -> Result<(), RelayError> {
+        let mut window = FIRST_WINDOW;
         loop {
-            let due = self.store.due(connection, now, WINDOW).await?;
+            let due = self.store.due(connection, now, window).await?;
             let messages: Vec<Message> = due.iter().map(|due| due.message.clone()).collect();
             let confirmed = self.queue.publish(connection, &messages).await?;
             let noted: Vec<(Message, Timestamp)> = due
@@ -118,9 +120,10 @@ impl Relay {
             if !noted.is_empty() {
                 self.store.published(now, &noted).await?;
             }
-            if confirmed < messages.len() || messages.len() < WINDOW as usize {
+            if confirmed < messages.len() || messages.len() < window as usize {
                 return Ok(());
             }
+            window = WINDOW;
         }
     }
 }
