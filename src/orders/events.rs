@@ -54,7 +54,7 @@ struct Told {
     /// The ERP's number, once the ERP has accepted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     erp_number: Option<String>,
-    /// The how manyeth transition of the order it is, from 1 on.
+    /// Which of the order's transitions it is, counted from 1.
     number: u32,
     #[serde(flatten)]
     transition: TransitionView,

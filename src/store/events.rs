@@ -25,7 +25,7 @@ pub struct OrderEvent {
     pub customer: String,
     /// The ERP's number, where it is known by now.
     pub erp_number: Option<String>,
-    /// The how manyeth of the order's transitions it is, from 1 on.
+    /// Which of the order's transitions it is, counted from 1.
     pub number: u32,
     /// The transition.
     pub transition: Transition,

@@ -157,7 +157,7 @@ async fn what_is_no_order_of_a_shop_is_kept_with_its_bytes_and_stops_nothing() {
     }
     let refused = counter.bridge.desk.retry_dead(&letters[0].id, &operator()).await.unwrap_err();
     assert!(refused.to_string().contains("have the shop send the order again"), "{refused}");
-    counter.bridge.desk.drop_dead(&letters[0].id, &operator()).await.unwrap();
+    counter.bridge.desk.drop_dead(&letters[0].id, "a test", &operator()).await.unwrap();
     assert_eq!(counter.letters().await.len(), 2);
 
     counter.shop.publish(ORDERS, "", counter.shop.order("good"), &bytes(&order("S-2"))).await;
