@@ -18,6 +18,7 @@ use support::odata::{self, PAGE, SMALL, Server};
 use support::site::{Bridge, CONNECTION, ENTITY, Site};
 use support::table::{RATES, Table, count, machine, word};
 use support::{Arguments, Outcome, expect, limit, timed};
+use tradebridge::connector::Trail;
 use tradebridge::record::Map;
 use tradebridge::store::{Run, RunState};
 
@@ -116,7 +117,7 @@ async fn waits(site: &mut Site) -> Outcome<()> {
         let mut longest = 0.0_f64;
         for _ in 0..ORDERS {
             let begun = Instant::now();
-            let created = connector.create(action, &Map::default(), "TB-1").await;
+            let created = connector.create(action, &Map::default(), "TB-1", &Trail::default()).await;
             if !matches!(created, tradebridge::connector::Created::Accepted { .. }) {
                 return Err(format!("an order came to {created:?}").into());
             }

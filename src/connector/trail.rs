@@ -188,7 +188,7 @@ mod tests {
         assert!(cut.ends_with(&format!("é… [cut: {} bytes in all]", long.len())), "{}", &cut[cut.len() - 60..]);
         assert!(cut.len() < LONGEST_BODY + 64, "{}", cut.len());
         assert!(!cut.contains("\\x"), "no character is cut in two");
-        let binary = shown(&[0xff; LONGEST_BODY]).unwrap();
+        let binary = shown(&vec![0xff; LONGEST_BODY]).unwrap();
         assert!(binary.len() < LONGEST_BODY + 64 && binary.ends_with("bytes in all]"), "{}", binary.len());
     }
 

@@ -15,7 +15,7 @@ use super::super::{Outcome, data};
 const NAMED: &str = "TRADEBRIDGE_TEST_RABBITMQ";
 
 /// How long a broker may take to start.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What stands where a broker could be: nobody answers there.
 pub const AWAY: &str = "amqp://guest@127.0.0.1:1/";

@@ -1,6 +1,7 @@
 //! An ERP that takes every order and answers after a while, and remembers when each came. It lives in the benchmark's process.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,10 +69,13 @@ impl Shared {
     fn note(&self, reference: String) {
         let now = Instant::now();
         let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-        if arrived.contains_key(&reference) {
-            self.twice.fetch_add(1, Ordering::Relaxed);
-        } else {
-            arrived.insert(reference, now);
+        match arrived.entry(reference) {
+            Entry::Occupied(_) => {
+                self.twice.fetch_add(1, Ordering::Relaxed);
+            }
+            Entry::Vacant(first) => {
+                first.insert(now);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::shop::KEY;
 pub const TARGET: &str = "sales";
 
 /// How long orders may take to be finished.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// A store and a configuration.
 pub struct Home {
@@ -88,8 +88,10 @@ impl Home {
             Engine::Postgres => self.execute("TRUNCATE orders CASCADE; TRUNCATE dead_letter; VACUUM").await,
             Engine::Sqlite => {
                 let tables = ["outbox", "transition", "order_line", "orders"];
-                let text: String = tables.iter().map(|table| format!("DELETE FROM {table}; ")).collect();
-                self.execute(&text).await
+                for table in tables {
+                    self.execute(&format!("DELETE FROM {table}")).await?;
+                }
+                Ok(())
             }
         }
     }

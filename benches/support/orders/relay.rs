@@ -13,7 +13,7 @@ use tradebridge::store::{Message, Outbox as _};
 use super::super::{Outcome, expect, site};
 
 /// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What was relayed.
 pub struct Relayed {
