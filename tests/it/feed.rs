@@ -263,7 +263,7 @@ impl Follower {
 conformance!(in threads: followers_miss_nothing_while_many_write);
 
 async fn followers_miss_nothing_while_many_write(engine: Engine) {
-    let place = TestStore::new(engine).await;
+    let place = TestStore::for_many(engine).await;
     let store = place.shared();
     let (committed, commits) = watch::channel(false);
 

@@ -15,8 +15,8 @@ use crate::support::postgres::{self, Schema};
 /// How often the daemon is killed, and the broker.
 const KILLS: usize = 5;
 
-/// Orders that are posted for each kill.
-const ORDERS: usize = 40;
+/// Orders that are posted for each kill, unless `TRADEBRIDGE_TEST_SALES` says how many there are in all.
+const ORDERS: usize = 8;
 
 /// Customers without a limit.
 const CUSTOMERS: [&str; 5] = ["10005", "10010", "10015", "10020", "10025"];
@@ -93,7 +93,9 @@ fn kill(daemon: &mut Daemon) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_five_times_daemon_and_broker_leave_each_of_200_orders_one_sale() {
+async fn killed_five_times_daemon_and_broker_leave_each_order_one_sale() {
+    let all = std::env::var("TRADEBRIDGE_TEST_SALES").ok().map_or(KILLS * ORDERS, |all| all.parse().unwrap());
+    let orders = all / KILLS;
     let tryton = Peer::own(System::Tryton);
     let mut vhost = Vhost::on(Peer::own(System::RabbitMq)).await;
     let schema = Schema::create(&postgres::shared()).await;
@@ -103,9 +105,9 @@ async fn killed_five_times_daemon_and_broker_leave_each_of_200_orders_one_sale()
     let begun = Instant::now();
     let mut references = Vec::new();
     for round in 0..KILLS {
-        let posting = tokio::spawn(post_all(address.clone(), round * ORDERS..(round + 1) * ORDERS));
+        let posting = tokio::spawn(post_all(address.clone(), round * orders..(round + 1) * orders));
         // Some of this round's are on their way.
-        until_accepted(&address, round * ORDERS + 3).await;
+        until_accepted(&address, round * orders + 3).await;
         tokio::task::block_in_place(|| {
             if round % 2 == 0 {
                 // The daemon lives through the broker's death, and dies when it has it back.
@@ -125,10 +127,10 @@ async fn killed_five_times_daemon_and_broker_leave_each_of_200_orders_one_sale()
         });
         references.extend(posting.await.unwrap());
         // Those of this round come before the next one's.
-        until_accepted(&address, (round + 1) * ORDERS - 5).await;
+        until_accepted(&address, (round + 1) * orders - 5).await;
         println!("killed {} times after {:?}", round + 1, begun.elapsed());
     }
-    until_accepted(&address, KILLS * ORDERS).await;
+    until_accepted(&address, KILLS * orders).await;
 
     let tryton = Tryton::login(&tryton).await;
     let params = json!([[["web_id", "!=", null]], 0, null, null, ["web_id", "number", "state"], { "company": 1 }]);
@@ -136,7 +138,7 @@ async fn killed_five_times_daemon_and_broker_leave_each_of_200_orders_one_sale()
     let sales = sales.as_array().unwrap();
     let ours: BTreeSet<&str> = references.iter().map(String::as_str).collect();
     let theirs: BTreeSet<&str> = sales.iter().map(|sale| sale["web_id"].as_str().unwrap()).collect();
-    assert_eq!((sales.len(), theirs.len(), ours.len()), (KILLS * ORDERS, KILLS * ORDERS, KILLS * ORDERS));
+    assert_eq!((sales.len(), theirs.len(), ours.len()), (KILLS * orders, KILLS * orders, KILLS * orders));
     assert_eq!(theirs, ours);
     assert!(sales.iter().all(|sale| sale["state"] == "processing"), "{sales:#?}");
 }

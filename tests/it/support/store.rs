@@ -13,6 +13,9 @@ use super::postgres::{self, Schema};
 /// How long a lease of a test lasts: whoever comes after a process that died waits for its end.
 pub(crate) const LEASE: Duration = Duration::from_millis(300);
 
+/// How long one lasts where nobody waits for its end.
+const LONG_LEASE: Duration = Duration::from_secs(30);
+
 /// What a store stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -56,8 +59,8 @@ impl Place {
         }
     }
 
-    async fn open(&self) -> SqlStore {
-        let options = OpenOptions { lease: LEASE, ..OpenOptions::default() };
+    async fn open(&self, lease: Duration) -> SqlStore {
+        let options = OpenOptions { lease, ..OpenOptions::default() };
         SqlStore::open(&self.url().parse().unwrap(), &options).await.unwrap()
     }
 }
@@ -75,9 +78,15 @@ impl TestStore {
         Self::at(Arc::new(Place::new(engine).await)).await
     }
 
+    /// An empty store whose leases last long enough for many writers on a busy machine.
+    pub(crate) async fn for_many(engine: Engine) -> Self {
+        let place = Arc::new(Place::new(engine).await);
+        Self { store: Arc::new(place.open(LONG_LEASE).await), place }
+    }
+
     /// The store at a place, made where it is new.
     pub(crate) async fn at(place: Arc<Place>) -> Self {
-        Self { store: Arc::new(place.open().await), place }
+        Self { store: Arc::new(place.open(LEASE).await), place }
     }
 
     /// The store as the rooms of the program share it.
