@@ -81,7 +81,11 @@ impl Sender {
                 Turn::Down(reason) => self.wait_for_connection(reason, &mut targets).await,
                 Turn::Queue(error) => {
                     tracing::error!(connection = self.connection, %error, "orders wait");
-                    self.rest().await;
+                    // The broker comes back in its own time, whatever clock orders go by.
+                    tokio::select! {
+                        () = tokio::time::sleep(QUEUE_REST) => {}
+                        _ = self.shutdown.wait_for(|stop| *stop) => {}
+                    }
                 }
                 Turn::Broken(error) => {
                     tracing::error!(
